@@ -1,0 +1,53 @@
+"""Turn saved affine neural networks into the regressions that they are."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from converter.errors import DataError, Finding, ModelFileError, Rejected
+    from converter.inspection import Inspection, fold, inspect
+    from converter.model import AffineModel
+    from converter.regression.conversion import Conversion, convert
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AffineModel": "converter.model",
+    "Conversion": "converter.regression.conversion",
+    "DataError": "converter.errors",
+    "Finding": "converter.errors",
+    "Inspection": "converter.inspection",
+    "ModelFileError": "converter.errors",
+    "Rejected": "converter.errors",
+    "convert": "converter.regression.conversion",
+    "fold": "converter.inspection",
+    "inspect": "converter.inspection",
+}
+
+__all__ = [
+    "AffineModel",
+    "Conversion",
+    "DataError",
+    "Finding",
+    "Inspection",
+    "ModelFileError",
+    "Rejected",
+    "convert",
+    "fold",
+    "inspect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,70 @@
+"""From a file to a `Network`: one module per format, chosen by content and not by suffix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from converter.errors import ModelFileError, printable
+from converter.network import Network
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+_KINDS = "a Keras archive (.keras), a Keras HDF5 file (.h5) or an ONNX model (.onnx)"
+
+
+def read(path: str | os.PathLike[str]) -> Network:
+    """Read a saved model, running nothing that came with it.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.keras`` archive, a legacy Keras HDF5 file, or an ONNX model, told apart by content.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read, is damaged, hostile, or none of these formats.
+    """
+    shown = os.fspath(path)
+    try:
+        return _read(Path(path), shown)
+    except ModelFileError as error:
+        raise ModelFileError(f"{printable(shown)}: {error}") from None
+    except RecursionError:
+        raise ModelFileError(f"{printable(shown)}: nested too deeply to be a model") from None
+    except MemoryError:
+        raise ModelFileError(f"{printable(shown)}: needs more memory than there is") from None
+
+
+def _read(path: Path, shown: str) -> Network:
+    try:
+        if path.is_dir():
+            raise ModelFileError(f"is a folder; give {_KINDS}")
+        if not path.is_file():
+            raise ModelFileError(
+                "is not a regular file" if path.exists() else "there is no such file"
+            )
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise ModelFileError(f"cannot be read: {error.strerror or error}") from None
+    if not head:
+        raise ModelFileError(f"the file is empty; expected {_KINDS}")
+    if head.startswith(_ZIP) or head.startswith(b"PK\x05\x06"):
+        from converter.formats import keras_archive
+
+        return keras_archive.read(path, shown)
+    if head.startswith(_HDF5):
+        from converter.formats import keras_h5
+
+        return keras_h5.read(path, shown)
+    from converter.formats import onnx
+
+    if not onnx.looks_like(head):
+        raise ModelFileError(f"is not a model file; expected {_KINDS}")
+    return onnx.read(path, shown)

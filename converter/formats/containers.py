@@ -1,0 +1,175 @@
+"""Hardened access to what models are stored in: memory maps and external data.
+
+Everything here assumes that the file was made by an enemy: no path leads out of the model's
+folder, no link is followed, and no size is believed before it has been compared with the bytes
+that are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mmap
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from converter.errors import ModelFileError, printable
+
+
+def map_file(path: Path) -> memoryview:
+    """Return a file's bytes as a read-only memory map.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read or is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"cannot be read: {error}") from None
+
+
+class View(io.RawIOBase):
+    """A read-only file object over bytes that are already there, for zipfile and h5py."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content, self._place = content, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: len(self._content)}
+        self._place = max(0, base[whence] + offset)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._content[self._place : self._place + len(buffer)]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)
+
+
+class ExternalFiles:
+    """The files beside an ONNX model that hold its external data.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's own folder; nothing outside it is ever opened.
+
+    Notes
+    -----
+    A location is refused if it is absolute, has a ``..``, passes through a symbolic link, or
+    names a file with several hard links (which may be a file of somebody else).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.maps: dict[str, memoryview] = {}
+        self.size = 0
+
+    def data(self, entries: Sequence[dict[str, str]], name: str, expected: int) -> memoryview:
+        """Return the bytes that a tensor's external_data entries point at.
+
+        Parameters
+        ----------
+        entries : sequence of {"key": ..., "value": ...}
+        name : str
+            The weight's name, for messages.
+        expected : int
+            Bytes that its shape and type need, the default for ``length``.
+
+        Raises
+        ------
+        ModelFileError
+            If the entries, the location or the range are not acceptable.
+        """
+        keys: dict[str, str] = {}
+        for entry in entries:
+            key = entry.get("key", "")
+            if key not in ("location", "offset", "length", "checksum") or key in keys:
+                raise ModelFileError(
+                    f"weight {name!r} has an unknown or repeated external data key "
+                    f"{printable(key)!r}"
+                )
+            keys[key] = entry.get("value", "")
+        content = self._open(keys.get("location", ""), name)
+        offset = _count(keys.get("offset", "0"), name)
+        length = _count(keys["length"], name) if "length" in keys else expected
+        if offset + length > len(content):
+            raise ModelFileError(
+                f"weight {name!r} lies beyond the end of {printable(keys['location'])!r}"
+            )
+        if keys.get("checksum"):
+            found = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+            if found != keys["checksum"].lower():
+                raise ModelFileError(f"{printable(keys['location'])!r} has another checksum")
+        return content[offset : offset + length]
+
+    def _open(self, location: str, name: str) -> memoryview:
+        if location in self.maps:
+            return self.maps[location]
+        shown = printable(location)
+        parts = PurePosixPath(location).parts
+        if (
+            not parts
+            or "\0" in location
+            or "\\" in location
+            or os.path.isabs(location)
+            or Path(location).drive
+            or ".." in parts
+        ):
+            raise ModelFileError(
+                f"weight {name!r} has external data at {shown!r}; only files in the model's own "
+                "folder are read"
+            )
+        folder = Path(os.path.realpath(self.folder))
+        path = folder.joinpath(*parts)
+        if Path(os.path.realpath(path)) != path:
+            raise ModelFileError(
+                f"weight {name!r} has external data at {shown!r}, which passes through a link"
+            )
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _NONBLOCK)
+        except OSError as error:
+            raise ModelFileError(
+                f"weight {name!r} has external data at {shown!r}: {error.strerror}"
+            ) from None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise ModelFileError(
+                    f"weight {name!r} has external data at {shown!r}, which is not a regular "
+                    "file with a single name"
+                )
+            content = (
+                memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                if status.st_size
+                else memoryview(b"")
+            )
+        self.maps[location] = content
+        self.size += len(content)
+        return content
+
+
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+
+
+def _count(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ModelFileError(
+            f"weight {name!r} has an external data offset or length of {printable(text)!r}"
+        )
+    return int(text)

@@ -1,0 +1,362 @@
+"""A Keras configuration as a tree of layers: parsed as data, every field checked, nothing run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converter.errors import ModelFileError, printable
+from converter.formats.keras_weights import Role, roles
+
+_MODELS = frozenset({"Sequential", "Functional", "Model"})
+_INPUT = "InputLayer"
+
+#: The module recorded for operators on KerasTensors (``a + b``), as against layers.
+OPERATORS = "keras.ops"
+LAYERS = "keras.layers"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor inside a graph: layer name, which call of it, which of its outputs."""
+
+    layer: str
+    call: int
+    tensor: int
+
+
+@dataclass(slots=True)
+class Call:
+    """One use of a layer.
+
+    Parameters
+    ----------
+    arguments : tuple
+        Positional arguments: `Ref`, ndarray, None, number, or lists of these.
+    settings : dict
+        Keyword arguments that are not null.
+    """
+
+    arguments: tuple[Any, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Layer:
+    """One entry of a model's layer list.
+
+    Parameters
+    ----------
+    name, class_name, module : str
+    config : dict
+    refusal : str
+        Why nothing can be proved about it (a Lambda, a custom class), if so.
+    calls : list of Call
+    model : Model or None
+        For nested models.
+    roles : list of Role or None
+        The weights that a built-in layer stores; None if its class is not known.
+    weights : dict of str to ndarray
+        By role, filled in by the format's reader.
+    shared_id : int or None
+        Equal for entries that are the same object.
+    """
+
+    name: str
+    class_name: str
+    module: str
+    config: dict[str, Any]
+    refusal: str = ""
+    calls: list[Call] = field(default_factory=list)
+    model: Model | None = None
+    roles: list[Role] | None = None
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    shared_id: int | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change the layer's weights."""
+        return self.config.get("trainable", True) is not False
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is an operator on tensors, which is no layer and stores nothing."""
+        return self.module == OPERATORS
+
+
+@dataclass(slots=True)
+class Model:
+    """A Sequential or Functional model.
+
+    Parameters
+    ----------
+    name, class_name : str
+    layers : list of Layer
+    inputs, outputs : list of Ref
+        Empty for a Sequential model, whose order says it.
+    input_shape : tuple or None
+        For a Sequential model without InputLayer, the first layer's batch shape.
+    config : dict
+    """
+
+    name: str
+    class_name: str
+    layers: list[Layer]
+    inputs: list[Ref]
+    outputs: list[Ref]
+    input_shape: tuple[int | None, ...] | None
+    config: dict[str, Any]
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """Yield every layer that is not a model, with its path for display."""
+        for layer in self.layers:
+            if layer.model is not None:
+                yield from layer.model.walk(f"{prefix}{layer.name}/")
+            else:
+                yield f"{prefix}{layer.name}", layer
+
+
+def load_json(text: bytes | str, what: str) -> dict[str, Any]:
+    """Parse JSON that must be an object.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ModelFileError(f"{what} is not readable JSON: {printable(reason)}") from None
+    return as_dict(value, what)
+
+
+def as_dict(value: Any, what: str) -> dict[str, Any]:
+    """Return `value`, which must be a JSON object."""
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{what} is not what Keras writes: expected an object")
+    return value
+
+
+def as_list(value: Any, what: str) -> list[Any]:
+    """Return `value`, which must be a JSON list."""
+    if not isinstance(value, list):
+        raise ModelFileError(f"{what} is not what Keras writes: expected a list")
+    return value
+
+
+def as_text(value: Any, what: str) -> str:
+    """Return `value`, which must be a string."""
+    if not isinstance(value, str):
+        raise ModelFileError(f"{what} is not what Keras writes: expected a name")
+    return value
+
+
+def parse_model(record: dict[str, Any]) -> Model | str:
+    """Parse the record of a saved model.
+
+    Returns
+    -------
+    Model, or str
+        A string says why its configuration does not tell what it computes (a subclassed model).
+
+    Raises
+    ------
+    ModelFileError
+        If the record is not what Keras writes.
+    """
+    class_name = as_text(record.get("class_name"), "the model's class_name")
+    foreign = _foreign(record, class_name)
+    config = record.get("config")
+    if isinstance(config, list) and class_name == "Sequential":  # Keras up to 2.2
+        config = {"name": "sequential", "layers": config}
+    config = as_dict(config, "the model's configuration")
+    if foreign or class_name not in _MODELS or "layers" not in config:
+        return foreign or (
+            f"is a subclassed model ({printable(class_name)}); its configuration does not say "
+            "what it computes: export it to ONNX, or build it from Sequential or Functional parts"
+        )
+    return _model(class_name, config, record)
+
+
+def _model(class_name: str, config: dict[str, Any], record: dict[str, Any]) -> Model:
+    name = str(config.get("name", "model"))
+    what = f"model {printable(name)!r}"
+    functional = class_name != "Sequential"
+    layers = [
+        _layer(as_dict(one, f"a layer of {what}"), functional)
+        for one in as_list(config["layers"], f"the layer list of {what}")
+    ]
+    seen: set[str] = set()
+    for layer in layers:
+        if layer.name in seen:
+            raise ModelFileError(f"{what} has two layers called {printable(layer.name)!r}")
+        seen.add(layer.name)
+    if functional:
+        inputs = _refs(config.get("input_layers"), f"the inputs of {what}")
+        outputs = _refs(config.get("output_layers"), f"the outputs of {what}")
+        return Model(name, class_name, layers, inputs, outputs, None, config)
+    if not layers:
+        raise ModelFileError(f"{what} has no layers")
+    return Model(name, class_name, layers, [], [], _batch_shape(config, record, layers), config)
+
+
+def _batch_shape(
+    config: dict[str, Any], record: dict[str, Any], layers: list[Layer]
+) -> tuple[int | None, ...] | None:
+    build = record.get("build_config")
+    first = layers[0]
+    inner = first.model.input_shape if first.model is not None else None
+    for shape in (
+        first.config.get("batch_shape"),
+        first.config.get("batch_input_shape"),
+        config.get("build_input_shape"),
+        build.get("input_shape") if isinstance(build, dict) else None,
+        None if inner is None else list(inner),
+    ):
+        if shape is not None:
+            return batch_shape(shape, first.name)
+    return None
+
+
+def batch_shape(shape: Any, name: str) -> tuple[int | None, ...]:
+    """Return a shape with a leading batch axis, checked."""
+    sizes = as_list(shape, f"the shape of {printable(name)!r}")
+    if not sizes or any(
+        size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0)
+        for size in sizes
+    ):
+        raise ModelFileError(f"the shape of {printable(name)!r} is {printable(str(shape))}")
+    return (None, *sizes[1:])
+
+
+def _layer(record: dict[str, Any], functional: bool) -> Layer:
+    class_name = as_text(record.get("class_name"), "a layer's class_name")
+    config = as_dict(record.get("config"), f"the configuration of a {printable(class_name)}")
+    name = as_text(
+        record.get("name") if functional and "name" in record else config.get("name", ""),
+        f"the name of a {printable(class_name)}",
+    )
+    refusal = _foreign(record, class_name)
+    if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer"):
+        refusal = {
+            "Lambda": "carries Python code; it is never run, so nothing is known about it",
+            "TFSMLayer": "runs another saved model from a path; it is never opened",
+        }.get(class_name, "calls a TensorFlow function by name, which is not supported")
+    module = str(record.get("module") or "")
+    calls = (
+        [_call(one, name) for one in as_list(record.get("inbound_nodes", []), "inbound_nodes")]
+        if functional
+        else []
+    )
+    operator = module.startswith(("keras.src.ops", "keras.ops")) or (
+        # Legacy files drop the module. Layers say whether they are trainable; operators do not.
+        "module" not in record
+        and functional
+        and "trainable" not in config
+        and class_name not in (*_MODELS, _INPUT)
+    )
+    layer = Layer(name, class_name, OPERATORS if operator else LAYERS, config, refusal, calls)
+    shared = record.get("shared_object_id")
+    layer.shared_id = shared if isinstance(shared, int) else None
+    if not refusal and not operator:
+        if class_name in _MODELS and "layers" in config:
+            layer.model = _model(class_name, config, record)
+        else:
+            layer.roles = roles(class_name, config)
+    return layer
+
+
+def _foreign(record: dict[str, Any], class_name: str) -> str:
+    """Say why a class is not Keras' own, or return an empty string."""
+    module, registered = record.get("module"), record.get("registered_name")
+    ours = module is None or (
+        isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras")
+    )
+    # Keras records a registered name for its own operators too: the class name itself.
+    if "module" in record and module is None:
+        ours = False
+    if ">" in class_name or not ours or registered not in (None, class_name):
+        shown = registered or (f"{module}.{class_name}" if module else class_name)
+        return (
+            f"is the custom class {printable(str(shown))}; its code is not run, so nothing is "
+            "known about what it computes"
+        )
+    return ""
+
+
+def _call(record: Any, name: str) -> Call:
+    what = f"a call of layer {printable(name)!r}"
+    if isinstance(record, list):  # Keras 2: [[layer, call, tensor, {settings}], ...]
+        refs, settings = [], {}
+        for one in record:
+            parts = as_list(one, what)
+            if len(parts) not in (3, 4):
+                raise ModelFileError(f"{what} is not what Keras writes")
+            refs.append(_ref(parts[:3], what))
+            if len(parts) == 4:
+                settings.update(as_dict(parts[3], what))
+        argument: Any = refs[0] if len(refs) == 1 else refs
+        return Call((argument,), {k: v for k, v in settings.items() if v is not None})
+    record = as_dict(record, what)
+    arguments = tuple(_argument(one, what) for one in as_list(record.get("args", []), what))
+    settings = {
+        key: _argument(value, what)
+        for key, value in as_dict(record.get("kwargs", {}), what).items()
+        if value is not None
+    }
+    return Call(arguments, settings)
+
+
+def _argument(value: Any, what: str) -> Any:
+    if isinstance(value, list):
+        return [_argument(one, what) for one in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("class_name")
+    if kind is None:
+        # Keras flattens a dictionary of tensors in the order of its sorted keys.
+        return [_argument(value[key], what) for key in sorted(value)]
+    config = as_dict(value.get("config"), what)
+    if kind == "__keras_tensor__":
+        return _ref(as_list(config.get("keras_history"), what), what)
+    if kind in ("__numpy__", "__tensor__"):
+        try:
+            return np.asarray(config.get("value"), dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ModelFileError(f"{what} has a constant that is not numeric") from None
+    if kind == "__tuple__":
+        return [_argument(one, what) for one in as_list(value.get("items"), what)]
+    return Unknown(str(kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A call argument of a kind that is not read."""
+
+    kind: str
+
+
+def _ref(parts: list[Any], what: str) -> Ref:
+    if (
+        len(parts) != 3
+        or not isinstance(parts[0], str)
+        or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in parts[1:])
+    ):
+        raise ModelFileError(f"{what} refers to a tensor in a way that Keras does not write")
+    return Ref(*parts)
+
+
+def _refs(value: Any, what: str) -> list[Ref]:
+    """Flatten Keras' description of inputs or outputs, dictionaries by sorted key."""
+    if isinstance(value, dict):
+        return [ref for key in sorted(value) for ref in _refs(value[key], what)]
+    items = as_list(value, what)
+    if len(items) == 3 and isinstance(items[0], str):
+        return [_ref(items, what)]
+    return [ref for one in items for ref in _refs(one, what)]

@@ -1,0 +1,352 @@
+"""The public functions that need no data: `inspect` and `fold`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from converter.errors import Finding, ModelFileError, Rejected, printable
+from converter.folding import Folded, fold_network
+from converter.formats import read
+from converter.model import AffineModel, element_names
+from converter.network import Loss, Network, Output
+
+# Losses that make an identity output the linear predictor of a logistic regression, when
+# computed from logits.
+_BINARY_LOSSES = frozenset({"binary_crossentropy"})
+
+
+@dataclass(frozen=True, slots=True)
+class InputReport:
+    """An input as the file declares it: name, shape (None where left open), element type."""
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReport:
+    """What was found about one output.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int or None
+        Of one observation; None if the output was rejected.
+    verdict : {"affine", "linked", "rejected"}
+    link, family : str or None
+    loss : Loss or None
+    findings : tuple of Finding
+    """
+
+    name: str
+    shape: tuple[int, ...] | None
+    verdict: str
+    link: str | None
+    family: str | None
+    loss: Loss | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a model file turned out to be.
+
+    Parameters
+    ----------
+    path, format : str
+    verdict : {"affine", "linked", "rejected"}
+        ``affine``: a linear regression; ``linked``: an affine map behind a known link;
+        ``rejected``: neither. With several outputs, the worst of theirs.
+    link : str or None
+        ``identity`` or ``logit``; None if rejected or if the outputs differ.
+    family : str or None
+        ``gaussian`` or ``binomial``; None if rejected or if the outputs differ.
+    findings : tuple of Finding
+        Every operation that forbids a regression; empty unless rejected.
+    inputs : tuple of InputReport
+    outputs : tuple of OutputReport
+    loss : Loss or None
+        The training loss if the file records one and the outputs share it.
+    sha256 : str
+        Of the file's bytes, hexadecimal.
+    size : int
+        Bytes, external data included.
+    notes : tuple of str
+        What the file says about the training run, as sentences.
+    """
+
+    path: str
+    format: str
+    verdict: str
+    link: str | None
+    family: str | None
+    findings: tuple[Finding, ...]
+    inputs: tuple[InputReport, ...]
+    outputs: tuple[OutputReport, ...]
+    loss: Loss | None
+    sha256: str
+    size: int
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the inspection as plain Python values, ready for JSON."""
+        return {
+            "path": self.path,
+            "format": self.format,
+            "verdict": self.verdict,
+            "link": self.link,
+            "family": self.family,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "inputs": [
+                {
+                    "name": one.name,
+                    "shape": None if one.shape is None else list(one.shape),
+                    "dtype": one.dtype,
+                }
+                for one in self.inputs
+            ],
+            "outputs": [
+                {
+                    "name": one.name,
+                    "shape": None if one.shape is None else list(one.shape),
+                    "verdict": one.verdict,
+                    "link": one.link,
+                    "family": one.family,
+                    "loss": None if one.loss is None else str(one.loss),
+                }
+                for one in self.outputs
+            ],
+            "loss": None if self.loss is None else str(self.loss),
+            "loss_settings": {} if self.loss is None else dict(self.loss.settings),
+            "sha256": self.sha256,
+            "size": self.size,
+            "notes": list(self.notes),
+        }
+
+
+def inspect(path: str | os.PathLike[str], *, output: str | int | None = None) -> Inspection:
+    """Decide whether a saved network is a regression, and say why not if it is not.
+
+    Parameters
+    ----------
+    path : path-like
+        A Keras archive, Keras HDF5 file, or ONNX model; nothing in it is run.
+    output : str or int, optional
+        Look at this output alone (name, or place among the outputs).
+
+    Returns
+    -------
+    Inspection
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, hostile, or not a model.
+    ValueError
+        If there is no such output.
+    """
+    digest = _Digest(path)
+    try:
+        network = read(path)
+        chosen = _choose(network, output)
+        reports = _reports(network, chosen)
+    finally:
+        sha256 = digest.result()
+    losses = {one.loss for one in reports}
+    verdicts = [one.verdict for one in reports]
+    links = {one.link for one in reports}
+    families = {one.family for one in reports}
+    return Inspection(
+        path=network.path,
+        format=network.format,
+        verdict=next(v for v in ("rejected", "linked", "affine") if v in verdicts),
+        link=links.pop() if len(links) == 1 else None,
+        family=families.pop() if len(families) == 1 else None,
+        findings=tuple(dict.fromkeys(f for one in reports for f in one.findings)),
+        inputs=tuple(InputReport(i.name, i.shape, i.dtype) for i in network.inputs),
+        outputs=reports,
+        loss=losses.pop() if len(losses) == 1 else None,
+        sha256=sha256,
+        size=network.size,
+        notes=training_notes(network),
+    )
+
+
+def _reports(network: Network, outputs: Sequence[Output]) -> tuple[OutputReport, ...]:
+    """Fold all outputs at once; if some are refused, each by itself to tell them apart."""
+    try:
+        folded = _fold(network, outputs)
+    except Rejected as rejected:
+        if len(outputs) > 1:
+            return tuple(_reports(network, [output])[0] for output in outputs)
+        loss = network.training.losses.get(outputs[0].name)
+        return (
+            OutputReport(outputs[0].name, None, "rejected", None, None, loss, rejected.findings),
+        )
+    reports = []
+    first = 0
+    for output, shape in zip(outputs, folded.output_shapes, strict=True):
+        size = len(element_names("", shape))
+        links = set(folded.links[first : first + size])
+        first += size
+        link = links.pop() if len(links) == 1 else None
+        loss = network.training.losses.get(output.name)
+        reports.append(
+            OutputReport(
+                output.name,
+                shape,
+                "affine" if link == "identity" else "linked",
+                link,
+                None if link is None else family_of(link, loss),
+                loss,
+                (),
+            )
+        )
+    return tuple(reports)
+
+
+def fold(path: str | os.PathLike[str], *, output: str | int | None = None) -> AffineModel:
+    """Fold a saved network into one affine map.
+
+    Parameters
+    ----------
+    path : path-like
+        A Keras archive, Keras HDF5 file, or ONNX model; nothing in it is run.
+    output : str or int, optional
+        Which output (name, or place among the outputs). By default all of them, one below the
+        other, which needs that they share one link.
+
+    Returns
+    -------
+    AffineModel
+
+    Raises
+    ------
+    Rejected
+        If the network is not a regression.
+    ModelFileError
+        If the file is damaged, hostile, or not a model.
+    ValueError
+        If there is no such output, or the outputs differ in link or family.
+    """
+    network = read(path)
+    chosen = _choose(network, output)
+    folded = _fold(network, chosen)
+    losses = [network.training.losses.get(one.name) for one in chosen]
+    kinds = {(link, family_of(link, loss)) for link in folded.links for loss in losses}
+    if len(kinds) > 1:
+        names = ", ".join(repr(printable(one.name)) for one in network.outputs)
+        raise ValueError(
+            f"{network.path}: the outputs are different kinds of regression; choose one with "
+            f"output= (--output), among {names}"
+        )
+    ((link, family),) = kinds
+    names = [
+        name
+        for one, shape in zip(chosen, folded.output_shapes, strict=True)
+        for name in element_names(one.name, shape)
+    ]
+    features = [
+        name
+        for one, shape in zip(network.inputs, folded.input_shapes, strict=True)
+        for name in element_names(one.name, shape)
+    ]
+    return AffineModel(
+        coef=folded.coef,
+        intercept=folded.intercept,
+        has_intercept=folded.has_intercept,
+        link=link,
+        family=family,
+        feature_names=tuple(features),
+        output_names=tuple(names),
+        loss=losses[0] if len(set(losses)) == 1 else None,
+        inputs=tuple(
+            (one.name, shape)
+            for one, shape in zip(network.inputs, folded.input_shapes, strict=True)
+        ),
+        path=network.path,
+        format=network.format,
+        training=network.training,
+    )
+
+
+def family_of(link: str, loss: Loss | None) -> str:
+    """Return the family of the regression that a link and a training loss make."""
+    if link == "logit":
+        return "binomial"
+    if loss is not None and loss in _BINARY_LOSSES and loss.from_logits:
+        return "binomial"
+    return "gaussian"
+
+
+def training_notes(network: Network) -> tuple[str, ...]:
+    """Return what the file says about training beyond the loss, as sentences."""
+    training = network.training
+    notes = [f"layer {layer} was trained with {penalty}" for layer, penalty in training.penalties]
+    notes += [
+        f"layer {layer} ({operation}) acted in training only"
+        for layer, operation in training.stochastic
+    ]
+    return tuple(notes) + training.notes
+
+
+def _choose(network: Network, output: str | int | None) -> list[Output]:
+    outputs = list(network.outputs)
+    if not outputs:
+        raise ModelFileError(f"{printable(network.path)}: the model has no outputs")
+    if output is None:
+        return outputs
+    if isinstance(output, int):
+        if not -len(outputs) <= output < len(outputs):
+            raise ValueError(f"there is no output {output}; the model has {len(outputs)}")
+        return [outputs[output]]
+    chosen = [one for one in outputs if one.name == output]
+    if not chosen:
+        names = ", ".join(repr(printable(one.name)) for one in outputs)
+        raise ValueError(f"there is no output {output!r}; the model has {names}")
+    return chosen
+
+
+def _fold(network: Network, outputs: Sequence[Output]) -> Folded:
+    try:
+        return fold_network(network, outputs)
+    except ModelFileError as error:
+        raise ModelFileError(f"{printable(network.path)}: {error}") from None
+
+
+class _Digest:
+    """The SHA-256 of a file, computed beside the folding (hashlib releases the GIL)."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._value = ""
+        self._thread: threading.Thread | None = None
+        try:
+            self._small = os.path.getsize(path) < 1 << 20
+        except OSError:
+            self._small = True
+        if not self._small:
+            self._thread = threading.Thread(target=self._run)
+            self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with open(self._path, "rb") as file:
+                self._value = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            self._value = ""
+
+    def result(self) -> str:
+        """Wait for the digest; empty if the file cannot be read (the reader says so)."""
+        if self._thread is None:
+            if os.path.isfile(self._path):
+                self._run()
+        else:
+            self._thread.join()
+        return self._value

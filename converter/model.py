@@ -1,0 +1,135 @@
+"""The result of folding: an affine map with names, a link, and what is known of its origin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converter.network import Loss, Training
+
+LINKS = ("identity", "logit")
+
+
+@dataclass(frozen=True)
+class AffineModel:
+    """A network folded into ``inverse_link(coef @ x + intercept)``.
+
+    Parameters
+    ----------
+    coef : ndarray of float64, shape (outputs, inputs)
+        Coefficients of the flattened, row-major inputs in the model's own input order.
+    intercept : ndarray of float64, shape (outputs,)
+    has_intercept : ndarray of bool, shape (outputs,)
+        Whether the architecture has a constant term at all.
+    link : str
+        What the network applies last: ``identity`` or ``logit`` (a final sigmoid).
+    family : str
+        The regression that the training loss makes it: ``gaussian`` or ``binomial``.
+    feature_names : tuple of str, length inputs
+        The input's name where it is a single number, else ``name[i]`` or ``name[i,j]``.
+    output_names : tuple of str, length outputs
+    loss : Loss or None
+        The training loss, where the file records one.
+    inputs : tuple of (str, tuple of int)
+        Name and shape of one observation, for each of the model's inputs.
+    path, format : str
+        The file that it was folded from.
+    training : Training
+        What else the file says about the training run.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    has_intercept: np.ndarray
+    link: str
+    family: str
+    feature_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    loss: Loss | None = None
+    inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    path: str = ""
+    format: str = ""
+    training: Training = field(default_factory=Training)
+
+    def linear_predictor(self, X: Any) -> np.ndarray:  # noqa: N803 (scikit-learn's name)
+        """Return ``X @ coef.T + intercept``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, inputs) or (n, *input shape), or one per input
+            For several inputs, a sequence in the model's order or a mapping by input name.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, outputs)
+
+        Raises
+        ------
+        ValueError
+            If the number of columns does not fit.
+        """
+        matrix = self._matrix(X)
+        return matrix @ self.coef.T + self.intercept
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return what the network returns for each row of `X`; see `linear_predictor`."""
+        eta = self.linear_predictor(X)
+        if self.link == "identity":
+            return eta
+        from converter.tracing.linked import sigmoid
+
+        return np.asarray(sigmoid(eta))
+
+    def _matrix(self, data: Any) -> np.ndarray:
+        parts: Sequence[Any]
+        if isinstance(data, Mapping):
+            missing = [name for name, _ in self.inputs if name not in data]
+            if missing:
+                raise ValueError(f"no values for the inputs {missing}")
+            parts = [data[name] for name, _ in self.inputs]
+        elif isinstance(data, (list, tuple)) and len(self.inputs) > 1:
+            parts = data
+        else:
+            parts = [data]
+        arrays = [np.asarray(part, dtype=np.float64) for part in parts]
+        arrays = [a.reshape(len(a), -1) if a.ndim else a.reshape(1, 1) for a in arrays]
+        matrix = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+        if matrix.shape[1] != self.coef.shape[1]:
+            raise ValueError(
+                f"X has {matrix.shape[1]} columns; the model has {self.coef.shape[1]} inputs"
+            )
+        return matrix
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as plain Python values, ready for JSON."""
+        return {
+            "path": self.path,
+            "format": self.format,
+            "link": self.link,
+            "family": self.family,
+            "loss": None if self.loss is None else str(self.loss),
+            "loss_settings": {} if self.loss is None else dict(self.loss.settings),
+            "feature_names": list(self.feature_names),
+            "output_names": list(self.output_names),
+            "coef": self.coef.tolist(),
+            "intercept": self.intercept.tolist(),
+            "has_intercept": self.has_intercept.tolist(),
+        }
+
+    def __repr__(self) -> str:
+        outputs, inputs = self.coef.shape
+        return (
+            f"AffineModel({outputs} outputs x {inputs} inputs, link={self.link!r}, "
+            f"family={self.family!r}, path={self.path!r})"
+        )
+
+
+def element_names(name: str, shape: tuple[int, ...]) -> list[str]:
+    """Return a name for each element of an array: the bare name if there is only one."""
+    if math.prod(shape) == 1:
+        return [name]
+    return [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(*shape)]

@@ -1,0 +1,61 @@
+"""What a saved operation means, as ordinary numpy functions.
+
+A rule's function is written once and serves constants and traced values alike; tables say
+which operator, version and attributes lead to which function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from converter.network import Dialect, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The meaning of one node, its attributes bound.
+
+    Parameters
+    ----------
+    call : callable
+        Maps the list of operands (ndarray, traced value, or None for an absent one) to the
+        sequence of results.
+    refusal : str
+        If not empty, the operation is refused on any traced operand, for this reason; `call`
+        then serves constants only.
+    shape_operands : frozenset of int
+        Operands that give a shape and not numbers.
+    moves : {"", "first", "all"}
+        The operation only moves elements: of its first operand, or of all.
+    reads_shape : bool
+        The result is read off the operand's shape.
+    keeps_shape : bool
+        The result has the first operand's shape (said where `call` cannot tell).
+    """
+
+    call: Callable[[list[Any]], Sequence[Any]]
+    refusal: str = ""
+    shape_operands: frozenset[int] = frozenset()
+    moves: Literal["", "first", "all"] = ""
+    reads_shape: bool = False
+    keeps_shape: bool = False
+
+
+def rule_for(node: Node, dialect: Dialect) -> Rule:
+    """Return the meaning of a node.
+
+    Raises
+    ------
+    NotAffine
+        If the operation, an attribute or a setting is not known, or the file says that the
+        node runs code.
+    """
+    if dialect == "onnx":
+        from converter.semantics import onnx
+
+        return onnx.rule_for(node)
+    from converter.semantics import keras
+
+    return keras.rule_for(node)

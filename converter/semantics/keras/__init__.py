@@ -1,0 +1,106 @@
+"""The meaning of Keras layers: tables from class to a numpy function.
+
+A layer is a plain function with its tensors as positional parameters; its keyword-only parameters
+are the configuration keys that matter, spelled as Keras spells them, and the layer's weights by
+role. That signature is the schema: a key that is neither there nor known to have no effect on
+inference is a refusal.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from converter.errors import NotAffine
+from converter.formats.keras_config import OPERATORS
+from converter.network import Node
+from converter.semantics import Rule
+from converter.semantics.keras import activations, core, merging, normalization, operators
+from converter.semantics.keras.layer import Layer
+
+LAYERS: dict[str, Layer] = {
+    **core.LAYERS,
+    **merging.LAYERS,
+    **normalization.LAYERS,
+    **activations.LAYERS,
+    **core.REFUSED,
+}
+
+_INERT = frozenset(
+    {
+        *("name", "trainable", "seed", "batch_shape", "batch_input_shape", "input_shape"),
+        *("dtype", "build_input_shape", "autocast"),
+    }
+)
+_INERT_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
+# Keys that exist only to say that something is off; any other value changes the meaning.
+_NULL = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
+
+_FLOATS = frozenset(
+    {"float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"}
+)
+
+
+def rule_for(node: Node) -> Rule:
+    """Return the meaning of a Keras layer; see `converter.semantics.rule_for`."""
+    if node.refusal:
+        raise NotAffine(node.refusal)
+    if node.domain == OPERATORS:
+        layer = operators.OPERATORS.get(node.operation)
+        if layer is None:
+            raise NotAffine("an unknown operator; nothing is known about what it computes")
+    else:
+        layer = LAYERS.get(node.operation)
+        if layer is None:
+            raise NotAffine("an unknown layer; nothing is known about what it computes")
+    if layer.function is None:
+        return Rule(_refused, refusal=layer.refusal, keeps_shape=layer.keeps_shape)
+    _check_dtype(node)
+    settings: dict[str, Any] = dict(node.weights)
+    known = _keywords(layer.function)
+    for key, value in node.attributes.items():
+        if key in known:
+            settings.setdefault(key, value)
+        elif key in _NULL:
+            if value is not None:
+                raise NotAffine(f"has {key} set to {value!r}, which is not supported")
+        elif key not in _INERT and key not in layer.inert and not key.endswith(_INERT_SUFFIXES):
+            raise NotAffine(f"has the setting {key!r}, which is not known")
+    missing = [key for key, required in known.items() if required and key not in settings]
+    if missing:
+        raise NotAffine(f"does not say its {', '.join(missing)}")
+    function = layer.function
+
+    def call(operands: list[Any]) -> tuple[Any, ...]:
+        return (function(*operands, **settings),)
+
+    return Rule(call, refusal=layer.refusal)
+
+
+def _refused(operands: list[Any]) -> tuple[Any, ...]:
+    raise NotAffine("is not evaluated, not even on constants")
+
+
+def _check_dtype(node: Node) -> None:
+    """Refuse quantised and integer policies; floating point ones change the precision only."""
+    policy = node.attributes.get("dtype")
+    if isinstance(policy, dict):
+        config = policy.get("config")
+        name = config.get("name") if isinstance(config, dict) else None
+        if policy.get("class_name") not in ("DTypePolicy", "Policy", "FloatDTypePolicy"):
+            raise NotAffine(f"has the dtype policy {policy.get('class_name')}, not supported")
+        policy = name
+    if policy is not None and policy not in _FLOATS:
+        raise NotAffine(f"computes in {policy}, which is not supported")
+
+
+@cache
+def _keywords(function: Callable[..., Any]) -> dict[str, bool]:
+    """Return the keyword-only parameters, and whether each is required."""
+    return {
+        p.name: p.default is p.empty
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }

@@ -1,0 +1,74 @@
+"""Activations, by string or by layer: linear, sigmoid, and all others as refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from converter.errors import NotAffine, printable
+from converter.semantics.keras.layer import Layer
+from converter.tracing.linked import Linked, UsedLink, sigmoid
+
+ACTIVATION = "a non-linear activation of a value that depends on the input"
+SOFTMAX = "a softmax; only a sigmoid at the very end is a known link"
+
+#: Names of keras.activations that are not linear, with the reason.
+NONLINEAR: dict[str, str] = dict.fromkeys(
+    (
+        *("celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid"),
+        *("hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "log_sigmoid", "mish", "relu"),
+        *("relu6", "selu", "silu", "soft_shrink", "softplus", "softsign", "sparse_plus"),
+        *("sparse_sigmoid", "squareplus", "swish", "tanh", "tanh_shrink", "threshold"),
+    ),
+    ACTIVATION,
+) | dict.fromkeys(("softmax", "log_softmax", "sparsemax"), SOFTMAX)
+
+
+def activate(x: Any, activation: Any) -> Any:
+    """Apply an activation as a configuration names it.
+
+    Raises
+    ------
+    NotAffine
+        If it is not linear (or a sigmoid), custom, or unknown.
+    """
+    if activation is None or activation == "linear":
+        return x
+    if not isinstance(activation, str):
+        raise NotAffine(_custom(activation), operation="activation")
+    if activation == "sigmoid":
+        linked = sigmoid(x)
+        return replace(linked, operation="sigmoid") if isinstance(linked, Linked) else linked
+    if activation in NONLINEAR:
+        if isinstance(x, Linked):
+            raise UsedLink()
+        raise NotAffine(NONLINEAR[activation], operation=activation)
+    raise NotAffine(
+        "an unknown activation; nothing is known about what it computes", operation=activation
+    )
+
+
+def _custom(activation: Any) -> str:
+    name = activation
+    if isinstance(activation, dict):
+        config = activation.get("config")
+        name = config if isinstance(config, str) else activation.get("class_name", "")
+    return (
+        f"applies the custom activation {printable(str(name))}; its code is not run, so nothing "
+        "is known about it"
+    )
+
+
+def activation_layer(x: Any, *, activation: Any) -> Any:
+    return activate(x, activation)
+
+
+def _refused(reason: str, *names: str) -> dict[str, Layer]:
+    return {name: Layer(None, reason, keeps_shape=True) for name in names}
+
+
+LAYERS: dict[str, Layer] = {
+    "Activation": Layer(activation_layer),
+    **_refused(ACTIVATION, "ELU", "LeakyReLU", "PReLU", "ReLU", "ThresholdedReLU"),
+    **_refused(SOFTMAX, "Softmax"),
+}

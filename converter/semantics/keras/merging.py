@@ -1,0 +1,69 @@
+"""Layers that merge several tensors: Add, Subtract, Average, Multiply, Concatenate."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from converter.semantics.keras.layer import Layer
+
+
+def _aligned(tensors: tuple[Any, ...]) -> list[Any]:
+    """Give all tensors one rank, new axes behind the batch axis, as Keras merges them.
+
+    Numpy would put them in front of it, where rows would meet each other.
+    """
+    if len(tensors) < 2:
+        raise ValueError("merges fewer than two tensors")
+    rank = max(np.ndim(tensor) for tensor in tensors)
+    aligned = []
+    for tensor in tensors:
+        missing = rank - np.ndim(tensor)
+        if missing and np.ndim(tensor):
+            tensor = np.expand_dims(tensor, axis=tuple(range(1, 1 + missing)))
+        aligned.append(tensor)
+    return aligned
+
+
+def add(*tensors: Any) -> Any:
+    return reduce(np.add, _aligned(tensors))
+
+
+def subtract(*tensors: Any) -> Any:
+    a, b = _aligned(tensors)
+    return np.subtract(a, b)
+
+
+def multiply(*tensors: Any) -> Any:
+    return reduce(np.multiply, _aligned(tensors))
+
+
+def average(*tensors: Any) -> Any:
+    return np.divide(add(*tensors), np.float64(len(tensors)))
+
+
+def maximum(*tensors: Any) -> Any:
+    return reduce(np.maximum, _aligned(tensors))
+
+
+def minimum(*tensors: Any) -> Any:
+    return reduce(np.minimum, _aligned(tensors))
+
+
+def concatenate(*tensors: Any, axis: int = -1) -> Any:
+    return np.concatenate(tensors, axis=axis)
+
+
+_CHOICE = "chooses among values that depend on the input"
+
+LAYERS: dict[str, Layer] = {
+    "Add": Layer(add),
+    "Average": Layer(average),
+    "Concatenate": Layer(concatenate),
+    "Maximum": Layer(maximum, _CHOICE),
+    "Minimum": Layer(minimum, _CHOICE),
+    "Multiply": Layer(multiply),
+    "Subtract": Layer(subtract),
+}

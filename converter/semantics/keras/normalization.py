@@ -1,0 +1,112 @@
+"""Normalisation by stored statistics: BatchNormalization (inference), Normalization, Rescaling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine
+from converter.semantics.keras.layer import Layer
+
+# keras.backend.epsilon() as shipped; Normalization divides by at least this.
+_EPSILON = 1e-7
+
+
+def batch_normalization(
+    x: Any,
+    *,
+    axis: Any,
+    epsilon: float,
+    moving_mean: Any,
+    moving_variance: Any,
+    gamma: Any = None,
+    beta: Any = None,
+    center: bool = True,
+    scale: bool = True,
+    renorm: bool = False,
+    virtual_batch_size: Any = None,
+    adjustment: Any = None,
+) -> Any:
+    """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` with the moving statistics."""
+    if renorm or virtual_batch_size is not None or adjustment is not None:
+        raise NotAffine("renormalises batches, which is not supported")
+    shape = _kept(x, axis)
+    factor = 1.0 / np.sqrt(np.add(_shaped(moving_variance, shape), np.float64(epsilon)))
+    if scale:
+        factor = factor * _shaped(gamma, shape)
+    y = np.multiply(np.subtract(x, _shaped(moving_mean, shape)), factor)
+    return np.add(y, _shaped(beta, shape)) if center else y
+
+
+def normalization(
+    x: Any,
+    *,
+    axis: Any,
+    mean: Any,
+    variance: Any,
+    invert: bool = False,
+    count: Any = None,
+) -> Any:
+    """``(x - mean) / max(sqrt(variance), epsilon)``, or its inverse."""
+    shape = _kept(x, () if axis is None else axis)
+    center, spread = _given(mean, shape), np.sqrt(_given(variance, shape))
+    spread = np.maximum(spread, _EPSILON)
+    if invert:
+        return np.add(np.multiply(x, spread), center)
+    return np.divide(np.subtract(x, center), spread)
+
+
+def rescaling(x: Any, *, scale: Any, offset: Any = 0.0) -> Any:
+    return np.add(
+        np.multiply(x, np.asarray(scale, dtype=np.float64)), np.asarray(offset, dtype=np.float64)
+    )
+
+
+def _kept(x: Any, axis: Any) -> tuple[int, ...]:
+    """Return the shape along which statistics vary: 1 on every axis not named."""
+    rank = np.ndim(x)
+    axes = [axis] if isinstance(axis, int) else axis
+    if not isinstance(axes, Sequence) or any(
+        not isinstance(a, int) or not -rank <= a < rank for a in axes
+    ):
+        raise ValueError(f"axis {axis} does not exist in a value of {rank} axes")
+    kept = {a % rank for a in axes}
+    if 0 in kept:
+        raise NotAffine("has statistics for each row of the batch")
+    return tuple(x.shape[a] if a in kept else 1 for a in range(rank))
+
+
+def _shaped(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64).reshape(shape)
+
+
+def _given(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Shape stored statistics, or ones given in the configuration, which may be fewer."""
+    array = np.asarray(values, dtype=np.float64)
+    size = 1
+    for extent in shape:
+        size *= extent
+    if array.size == size:
+        return array.reshape(shape)
+    if array.size == 1:
+        return array.reshape((1,) * len(shape))
+    # Fewer axes than are kept: aligned with them from the right.
+    kept = [axis for axis, extent in enumerate(shape) if extent != 1]
+    expanded = [1] * len(shape)
+    for axis, extent in zip(kept[::-1], array.shape[::-1], strict=False):
+        expanded[axis] = extent
+    return np.broadcast_to(array.reshape(expanded), shape)
+
+
+LAYERS: dict[str, Layer] = {
+    "BatchNormalization": Layer(
+        batch_normalization,
+        inert=frozenset(
+            {"momentum", "synchronized", "renorm_clipping", "renorm_momentum", "fused"}
+        ),
+    ),
+    "Normalization": Layer(normalization),
+    "Rescaling": Layer(rescaling),
+}

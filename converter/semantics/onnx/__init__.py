@@ -1,0 +1,92 @@
+"""The meaning of ONNX operators: tables from name and version to a numpy function.
+
+An operator is a plain function with the operator's inputs as positional parameters and its
+attributes as keyword-only ones, spelled as the specification spells them; that signature is the
+schema against which nodes are checked. Versions are a mapping from the opset that introduced
+a form to the function; the newest not above the model's opset holds.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from converter.errors import ModelFileError, NotAffine
+from converter.network import Node
+from converter.semantics import Rule
+from converter.semantics.onnx import arithmetic, constants, movement, nonlinear, reduction
+from converter.semantics.onnx.operator import Operator
+
+OPERATORS: dict[str, Operator] = {
+    **arithmetic.OPERATORS,
+    **constants.OPERATORS,
+    **movement.OPERATORS,
+    **reduction.OPERATORS,
+    **nonlinear.OPERATORS,
+}
+
+
+def rule_for(node: Node) -> Rule:
+    """Return the meaning of an ONNX node; see `converter.semantics.rule_for`."""
+    if node.refusal:
+        raise NotAffine(node.refusal)
+    operator = OPERATORS.get(node.operation) if node.domain == "" else None
+    if operator is None:
+        raise NotAffine(
+            "an unknown operator"
+            + (f" of the domain {node.domain!r}" if node.domain else "")
+            + "; nothing is known about what it computes"
+        )
+    since = max((v for v in operator.versions if v <= node.version), default=None)
+    if since is None:
+        raise NotAffine(f"does not exist in opset {node.version}")
+    function = operator.versions[since]
+    if function is None:
+        return Rule(_no_constants, refusal=operator.refusal, keeps_shape=operator.keeps_shape)
+    inputs, required, variadic, attributes = _signature(function)
+    for name in node.attributes:
+        if name not in attributes and name not in operator.inert:
+            raise NotAffine(f"has the attribute {name!r}, unknown in opset {node.version}")
+    settings = {k: v for k, v in node.attributes.items() if k in attributes}
+    for name, needed in attributes.items():
+        if name == "node_outputs":
+            settings[name] = len(node.outputs)
+        elif needed and name not in settings:
+            raise ModelFileError(f"node {node.name!r} ({node.operation}) lacks attribute {name!r}")
+    given = len(node.inputs)
+    if (given > inputs and not variadic) or any(
+        place >= given or not node.inputs[place] for place in range(required)
+    ):
+        raise ModelFileError(
+            f"node {node.name!r} ({node.operation}) has {given} inputs where opset "
+            f"{node.version} wants {required if required == inputs else f'{required} to {inputs}'}"
+        )
+
+    def call(operands: list[Any]) -> tuple[Any, ...]:
+        result = function(*operands, **settings)
+        return result if isinstance(result, tuple) else (result,)
+
+    return Rule(
+        call,
+        refusal=operator.refusal,
+        shape_operands=operator.shape_operands,
+        moves=operator.moves,
+        reads_shape=operator.reads_shape,
+        keeps_shape=operator.keeps_shape,
+    )
+
+
+def _no_constants(operands: list[Any]) -> tuple[Any, ...]:
+    raise NotAffine("is not evaluated, not even on constants")
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> tuple[int, int, bool, dict[str, bool]]:
+    """Return inputs, required inputs, whether variadic, and attributes with "required"."""
+    parameters = inspect.signature(function).parameters.values()
+    places = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    attributes = {p.name: p.default is p.empty for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return len(places), sum(p.default is p.empty for p in places), variadic, attributes

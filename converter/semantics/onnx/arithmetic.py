@@ -1,0 +1,169 @@
+"""Sums, products and what is made of them: Add, MatMul, Gemm, BatchNormalization ..."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine
+from converter.semantics.onnx.operator import Operator
+from converter.tracing.linked import sigmoid
+
+
+def add(a: Any, b: Any) -> Any:
+    return np.add(a, b)
+
+
+def sub(a: Any, b: Any) -> Any:
+    return np.subtract(a, b)
+
+
+def mul(a: Any, b: Any) -> Any:
+    return np.multiply(a, b)
+
+
+def div(a: Any, b: Any) -> Any:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.dtype.kind in "iu":
+        if not b.all():
+            raise ValueError("integer division by zero")
+        # ONNX truncates towards zero; numpy's integer division rounds down.
+        quotient = np.floor_divide(a, b)
+        return quotient + ((quotient < 0) & (quotient * b != a)).astype(quotient.dtype)
+    return np.divide(a, b)
+
+
+def neg(x: Any) -> Any:
+    return np.negative(x)
+
+
+def sum_(*data: Any) -> Any:
+    return reduce(np.add, data)
+
+
+def mean(*data: Any) -> Any:
+    return np.divide(sum_(*data), np.float64(len(data)))
+
+
+def identity(x: Any) -> Any:
+    return x
+
+
+def matmul(a: Any, b: Any) -> Any:
+    return np.matmul(a, b)
+
+
+def gemm(
+    a: Any,
+    b: Any,
+    c: Any = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,  # noqa: N803 (ONNX's name)
+    transB: int = 0,  # noqa: N803
+) -> Any:
+    if np.ndim(a) != 2 or np.ndim(b) != 2:
+        raise ValueError("Gemm multiplies matrices of two axes")
+    product = np.matmul(a.T if transA else a, b.T if transB else b)
+    if alpha != 1.0:
+        product = np.multiply(product, np.float64(alpha))
+    if c is None or beta == 0.0:
+        return product
+    if np.broadcast_shapes(np.shape(c), np.shape(product)) != np.shape(product):
+        raise ValueError(f"C of shape {list(np.shape(c))} does not broadcast to the product")
+    return np.add(product, c if beta == 1.0 else np.multiply(c, np.float64(beta)))
+
+
+def gemm_7(
+    a: Any,
+    b: Any,
+    c: Any,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,  # noqa: N803
+    transB: int = 0,  # noqa: N803
+) -> Any:
+    return gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+
+
+def batch_normalization(
+    x: Any, scale: Any, b: Any, mean: Any, var: Any, *, epsilon: float = 1e-5, momentum: float = 0.9
+) -> Any:
+    """Inference form: (x - mean) / sqrt(var + epsilon) * scale + b along axis 1."""
+    if np.ndim(x) < 2:
+        raise ValueError("BatchNormalization needs a batch and a channel axis")
+    channels = (x.shape[1],) + (1,) * (np.ndim(x) - 2)
+    return _normalize(x, *(np.reshape(p, channels) for p in (scale, b, mean, var)), epsilon)
+
+
+def batch_normalization_7(
+    x: Any,
+    scale: Any,
+    b: Any,
+    mean: Any,
+    var: Any,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: int = 1,
+) -> Any:
+    if spatial:
+        return batch_normalization(x, scale, b, mean, var, epsilon=epsilon, momentum=momentum)
+    return _normalize(x, scale, b, mean, var, epsilon)
+
+
+def batch_normalization_14(
+    x: Any,
+    scale: Any,
+    b: Any,
+    input_mean: Any,
+    input_var: Any,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> Any:
+    if training_mode:
+        raise NotAffine("normalises by the statistics of the batch (training_mode is set)")
+    return batch_normalization(x, scale, b, input_mean, input_var, epsilon=epsilon)
+
+
+def _normalize(x: Any, scale: Any, b: Any, mean: Any, var: Any, epsilon: float) -> Any:
+    factor = np.divide(scale, np.sqrt(np.add(var, np.float64(epsilon))))
+    return np.add(np.multiply(np.subtract(x, mean), factor), b)
+
+
+def dropout_7(data: Any, *, ratio: float = 0.5) -> Any:
+    return data, _everything(data)
+
+
+def dropout(data: Any, ratio: Any = None, training_mode: Any = None) -> Any:
+    if training_mode is not None and np.any(training_mode):
+        raise NotAffine("drops values at random (training_mode is set)")
+    return data, _everything(data)
+
+
+def _everything(data: Any) -> np.ndarray:
+    return np.broadcast_to(np.bool_(True), np.shape(data))
+
+
+OPERATORS: dict[str, Operator] = {
+    "Add": Operator({7: add}),
+    "BatchNormalization": Operator(
+        {7: batch_normalization_7, 9: batch_normalization, 14: batch_normalization_14}
+    ),
+    "Div": Operator({7: div}),
+    "Dropout": Operator({7: dropout_7, 12: dropout}, inert=frozenset({"seed"})),
+    "Gemm": Operator({7: gemm_7, 11: gemm}),
+    "Identity": Operator({1: identity}, moves="first"),
+    "MatMul": Operator({1: matmul}),
+    "Mean": Operator({6: mean}),
+    "Mul": Operator({7: mul}),
+    "Neg": Operator({6: neg}),
+    "Sigmoid": Operator({6: sigmoid}),
+    "Sub": Operator({7: sub}),
+    "Sum": Operator({6: sum_}),
+}

@@ -1,0 +1,176 @@
+"""Operators that move, repeat or drop elements and compute nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from converter.semantics.onnx.operator import Operator
+from converter.tracing.affine import check_size
+
+
+def reshape(data: Any, shape: Any, *, allowzero: int = 0) -> Any:
+    target = [int(size) for size in np.asarray(shape).reshape(-1)]
+    if not allowzero:
+        for axis, size in enumerate(target):
+            if size == 0:
+                if axis >= np.ndim(data):
+                    raise ValueError(f"the shape {target} copies an axis that does not exist")
+                target[axis] = data.shape[axis]
+    return np.reshape(data, tuple(target))
+
+
+def reshape_5(data: Any, shape: Any) -> Any:
+    return reshape(data, shape)
+
+
+def flatten(input: Any, *, axis: int = 1) -> Any:
+    rank = np.ndim(input)
+    if not -rank <= axis <= rank:
+        raise ValueError(f"axis {axis} does not exist")
+    axis = axis + rank if axis < 0 else axis
+    shape = np.shape(input)
+    return np.reshape(input, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+
+
+def squeeze_1(data: Any, *, axes: Any = None) -> Any:
+    return np.squeeze(data, axis=None if axes is None else _integers(axes))
+
+
+def squeeze(data: Any, axes: Any = None) -> Any:
+    return squeeze_1(data, axes=axes)
+
+
+def unsqueeze_1(data: Any, *, axes: Any) -> Any:
+    return np.expand_dims(data, axis=_integers(axes))
+
+
+def unsqueeze(data: Any, axes: Any) -> Any:
+    return unsqueeze_1(data, axes=axes)
+
+
+def transpose(data: Any, *, perm: Any = None) -> Any:
+    return np.transpose(data, None if perm is None else _integers(perm))
+
+
+def concat(*inputs: Any, axis: int) -> Any:
+    return np.concatenate(inputs, axis=axis)
+
+
+def slice_1(data: Any, *, starts: Any, ends: Any, axes: Any = None) -> Any:
+    return slice_10(data, starts, ends, axes)
+
+
+def slice_10(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
+    first, last = _integers(starts), _integers(ends)
+    along = tuple(range(len(first))) if axes is None else _integers(axes)
+    by = (1,) * len(first) if steps is None else _integers(steps)
+    if not len(first) == len(last) == len(along) == len(by):
+        raise ValueError("starts, ends, axes and steps differ in length")
+    rank = np.ndim(data)
+    if any(not -rank <= axis < rank for axis in along):
+        raise ValueError(f"an axis among {list(along)} does not exist")
+    if len({axis % rank for axis in along}) < len(along):
+        raise ValueError("an axis is named twice")
+    key = [slice(None)] * rank
+    for start, end, axis, step in zip(first, last, along, by, strict=True):
+        key[axis % rank] = _range(start, end, step, data.shape[axis])
+    return data[tuple(key)]
+
+
+def _range(start: int, end: int, step: int, size: int) -> slice:
+    """Return the Python slice for ONNX's start, end and step, clamped as ONNX clamps them."""
+    if step == 0:
+        raise ValueError("a step of zero")
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
+    if step > 0:
+        return slice(min(max(start, 0), size), min(max(end, 0), size), step)
+    if size == 0:
+        return slice(0, 0)
+    start, end = min(max(start, 0), size - 1), min(max(end, -1), size - 1)
+    # A Python slice cannot say "down to and including 0" with a number.
+    return slice(start, None if end < 0 else end, step)
+
+
+def split_2(input: Any, *, axis: int = 0, split: Any = None, node_outputs: int) -> Any:
+    return _split(input, axis, split, node_outputs, even=True)
+
+
+def split_13(input: Any, split: Any = None, *, axis: int = 0, node_outputs: int) -> Any:
+    return _split(input, axis, split, node_outputs, even=True)
+
+
+def split_18(
+    input: Any,
+    split: Any = None,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+    node_outputs: int,
+) -> Any:
+    if (split is None) == (num_outputs is None):
+        raise ValueError("needs either the input split or the attribute num_outputs")
+    return _split(input, axis, split, num_outputs or 0, even=False)
+
+
+def _split(data: Any, axis: int, split: Any, parts: int, *, even: bool) -> Any:
+    rank = np.ndim(data)
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} does not exist")
+    size = data.shape[axis]
+    if split is not None:
+        sizes = list(_integers(split))
+    elif parts <= 0:
+        raise ValueError("splits into no parts")
+    elif even and size % parts:
+        raise ValueError(f"an axis of {size} does not split into {parts} equal parts")
+    else:
+        width = -(-size // parts)
+        sizes = [width] * (parts - 1) + [size - width * (parts - 1)]
+    if sum(sizes) != size or min(sizes) < 0:
+        raise ValueError(f"the parts {sizes} do not add up to {size}")
+    ends = np.cumsum(sizes)
+    before = (slice(None),) * (axis % rank)
+    return tuple(
+        data[(*before, slice(int(end) - width, int(end)))]
+        for end, width in zip(ends, sizes, strict=True)
+    )
+
+
+def gather(data: Any, indices: Any, *, axis: int = 0) -> Any:
+    where = np.asarray(indices)
+    if where.dtype.kind not in "iu":
+        raise ValueError("indices must be integers")
+    return np.take(data, where, axis=axis)
+
+
+def expand(input: Any, shape: Any) -> Any:
+    target = np.broadcast_shapes(np.shape(input), _integers(shape))
+    check_size(target)
+    return np.broadcast_to(input, target)
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" and array.size:
+        raise ValueError("wants integers")
+    return tuple(int(value) for value in array.reshape(-1))
+
+
+_SHAPE = frozenset({1})
+
+OPERATORS: dict[str, Operator] = {
+    "Concat": Operator({4: concat}, moves="all"),
+    "Expand": Operator({8: expand}, moves="first", shape_operands=_SHAPE),
+    "Flatten": Operator({1: flatten}, moves="first"),
+    "Gather": Operator({1: gather}, moves="first"),
+    "Reshape": Operator({5: reshape_5, 14: reshape}, moves="first", shape_operands=_SHAPE),
+    "Slice": Operator({1: slice_1, 10: slice_10}, moves="first"),
+    "Split": Operator({2: split_2, 13: split_13, 18: split_18}, moves="first"),
+    "Squeeze": Operator({1: squeeze_1, 13: squeeze}, moves="first"),
+    "Transpose": Operator({1: transpose}, moves="first"),
+    "Unsqueeze": Operator({1: unsqueeze_1, 13: unsqueeze}, moves="first"),
+}

@@ -1,0 +1,33 @@
+"""The record that describes an ONNX operator in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator in all its versions.
+
+    Parameters
+    ----------
+    versions : mapping of int to callable or None
+        The opset that introduced each form, and its meaning; None where the operator is refused
+        and not even evaluated on constants.
+    refusal : str
+        Why the operator is refused on a value that depends on the input; empty if it need not be.
+    moves, shape_operands, reads_shape, keeps_shape
+        See `converter.semantics.Rule`.
+    inert : frozenset of str
+        Attributes that exist and have no effect on inference.
+    """
+
+    versions: Mapping[int, Callable[..., Any] | None]
+    refusal: str = ""
+    moves: Literal["", "first", "all"] = ""
+    shape_operands: frozenset[int] = frozenset()
+    reads_shape: bool = False
+    keeps_shape: bool = False
+    inert: frozenset[str] = frozenset()

@@ -1,0 +1,315 @@
+"""Run a network once on traced values: what comes out is affine, linked, or a list of findings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from converter.errors import Finding, ModelFileError, NotAffine, printable
+from converter.network import Network, Node, Output
+from converter.semantics import Rule, rule_for
+from converter.tracing.affine import MAX_ELEMENTS, Affine, Tape
+from converter.tracing.linked import Linked, UsedLink
+from converter.tracing.opaque import Opaque
+from converter.tracing.sizes import SizeDependent
+
+# Constants up to this size are cast to float64 at once; larger ones stay in the file.
+_SMALL = 1 << 16
+# Bytes that operations on constants alone may allocate in one trace, beyond 8 x the file.
+_CONSTANT_BYTES = 1 << 28
+
+Value = Any  # None (an absent optional input) | ndarray | SizeDependent | Affine | Linked | Opaque
+
+# The shape that each shape-reading node reported, by the node's place in the network.
+ShapeLog = dict[int, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one run left behind.
+
+    Parameters
+    ----------
+    tape : Tape
+    inputs : tuple of Affine
+        The traced inputs, in the network's order.
+    outputs : tuple
+        The value on each requested output: ndarray, SizeDependent, Affine, Linked or Opaque.
+    shapes_read : dict
+        What the nodes that read a shape reported.
+    """
+
+    tape: Tape
+    inputs: tuple[Affine, ...]
+    outputs: tuple[Value, ...]
+    shapes_read: ShapeLog
+
+
+def trace(
+    network: Network,
+    shapes: Sequence[tuple[int, ...]],
+    outputs: Sequence[Output],
+    other: ShapeLog | None = None,
+) -> Trace:
+    """Execute the network on affine values.
+
+    Parameters
+    ----------
+    network : Network
+    shapes : sequence of tuple of int
+        A concrete shape for each input.
+    outputs : sequence of Output
+        What is asked for; nodes that none of it needs are not run.
+    other : dict, optional
+        `Trace.shapes_read` of a run with another number of rows: a size that differs there
+        depends on the number of rows and must not enter the numbers.
+
+    Raises
+    ------
+    ModelFileError
+        If a node reads an edge that nothing defines, or sizes do not fit.
+    """
+    tape = Tape()
+    edges: dict[str, Value] = dict(network.constants)
+    traced = []
+    for declared, shape in zip(network.inputs, shapes, strict=True):
+        value = tape.source(shape, _kind(declared.dtype))
+        traced.append(value)
+        # An initialiser of the same name is a default only: the input is what varies.
+        edges[declared.name] = value
+    nodes = _needed(network.nodes, outputs)
+    readers = Counter(name for _, node in nodes for name in node.inputs)
+    readers.update(output.edge for output in outputs)
+    budget = _CONSTANT_BYTES + 8 * network.size
+    log: ShapeLog = {}
+    for place, node in nodes:
+        operands = [_look_up(edges, name, node) for name in node.inputs]
+        results = _Step(network, node, tape, place, log, other).run(operands)
+        for name, result in zip(node.outputs, results, strict=True):
+            if name:
+                edges[name] = result
+            if isinstance(result, np.ndarray) and result.base is None:
+                budget -= result.nbytes
+        if budget < 0:
+            raise ModelFileError(
+                f"the constants computed up to {_where(node)} take far more memory than the file"
+            )
+        for name in node.inputs:
+            readers[name] -= 1
+            if not readers[name]:
+                edges.pop(name, None)
+    for output in outputs:
+        if output.edge not in edges:
+            raise ModelFileError(f"nothing defines the output {printable(output.name)!r}")
+    return Trace(tape, tuple(traced), tuple(edges[output.edge] for output in outputs), log)
+
+
+def _kind(dtype: str) -> str:
+    if dtype in ("float16", "bfloat16", "float32", "float64"):
+        return "f"
+    return "i" if dtype in ("int32", "int64") else "u"
+
+
+def _look_up(edges: dict[str, Value], name: str, node: Node) -> Value:
+    if not name:
+        return None
+    if name not in edges:
+        raise ModelFileError(
+            f"{_where(node)} reads {printable(name)!r}, which no input, weight or earlier node "
+            "defines"
+        )
+    return edges[name]
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[Output]) -> list[tuple[int, Node]]:
+    wanted = {output.edge for output in outputs}
+    kept = []
+    for place in range(len(nodes) - 1, -1, -1):
+        node = nodes[place]
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(node.inputs)
+            kept.append((place, node))
+    return kept[::-1]
+
+
+@dataclass(slots=True)
+class _Step:
+    """One node being executed."""
+
+    network: Network
+    node: Node
+    tape: Tape
+    place: int
+    log: ShapeLog
+    other: ShapeLog | None
+
+    def run(self, operands: list[Value]) -> Sequence[Value]:
+        """Return the node's results; of a refused operation, Opaque values."""
+        findings: dict[Finding, None] = {}
+        for operand in operands:
+            if isinstance(operand, Opaque):
+                findings.update(dict.fromkeys(operand.findings))
+        shapeless = any(isinstance(o, Opaque) and o.stand_in is None for o in operands)
+        plain = [o.stand_in if isinstance(o, Opaque) else o for o in operands]
+        count = len(self.node.outputs)
+        rule: Rule | None = None
+        try:
+            rule = rule_for(self.node, self.network.dialect)
+            if shapeless:
+                if rule.refusal:
+                    raise NotAffine(rule.refusal)
+                return [Opaque(tuple(findings), None)] * count
+            try:
+                results = self._evaluate(rule, plain)
+            except UsedLink as used:
+                # The link is at fault, not this operation: note it and try again beyond it.
+                findings.update(dict.fromkeys(self._misplaced(used, plain)))
+                plain = [
+                    self.tape.source(o.shape) if isinstance(o, Linked) else o for o in plain
+                ]
+                results = self._evaluate(rule, plain)
+        except NotAffine as refused:
+            findings[
+                Finding(
+                    refused.node or self.node.name,
+                    refused.operation or self.node.operation,
+                    refused.reason,
+                )
+            ] = None
+            shapes = None if rule is None else _shapes(rule, plain)
+            if shapes is None or len(shapes) < count:
+                return [Opaque(tuple(findings), None)] * count
+            return [Opaque(tuple(findings), self.tape.source(shapes[i])) for i in range(count)]
+        if findings:
+            return [
+                Opaque(tuple(findings), self.tape.source(result.shape))
+                if isinstance(result, (Affine, Linked))
+                else result
+                for result in results
+            ]
+        return results
+
+    def _misplaced(self, used: UsedLink, operands: list[Value]) -> list[Finding]:
+        reason = f"{used.reason} (here by {printable(self.node.name)}, {self.node.operation})"
+        return [Finding(o.node, o.operation, reason) for o in operands if isinstance(o, Linked)]
+
+    def _evaluate(self, rule: Rule, operands: list[Value]) -> Sequence[Value]:
+        traced = any(isinstance(o, (Affine, Linked)) for o in operands)
+        if rule.refusal and traced:
+            if any(isinstance(o, Linked) for o in operands):
+                raise UsedLink
+            raise NotAffine(rule.refusal)
+        masks = [o.mask if isinstance(o, SizeDependent) else None for o in operands]
+        dependent = any(mask is not None and mask.any() for mask in masks)
+        if dependent and traced:
+            for position, mask in enumerate(masks):
+                if mask is not None and mask.any() and position not in rule.shape_operands:
+                    raise NotAffine("its numbers depend on how many rows there are")
+        operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
+        results = self._call(rule, operands, traced)
+        if rule.reads_shape and traced:
+            self.log[self.place] = results[0]
+            if self.other is None:
+                return results
+            differs = np.not_equal(results[0], self.other.get(self.place, -1))
+            return [SizeDependent(results[0], differs)] if differs.any() else results
+        if dependent and not traced:
+            return self._masked(rule, results, operands, masks)
+        return results
+
+    def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
+        prepared = [_prepare(o, traced, rule) for o in operands]
+        try:
+            with np.errstate(all="ignore"):
+                results = rule.call(prepared)
+        except ModelFileError as error:
+            raise ModelFileError(f"{_where(self.node)}: {error}") from None
+        except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
+            shapes = [list(np.shape(o)) for o in prepared if o is not None]
+            raise ModelFileError(
+                f"{_where(self.node)} cannot be computed on operands of shapes {shapes}: "
+                f"{printable(str(error))}"
+            ) from None
+        if len(results) < len(self.node.outputs):
+            raise ModelFileError(
+                f"{_where(self.node)} has {len(self.node.outputs)} outputs where the operation "
+                f"makes {len(results)}"
+            )
+        results = results[: len(self.node.outputs)]
+        largest = max([MAX_ELEMENTS, *(np.size(o) for o in prepared if isinstance(o, np.ndarray))])
+        for result in results:
+            if isinstance(result, np.ndarray) and result.size > largest:
+                raise ModelFileError(
+                    f"{_where(self.node)} makes a constant of {result.size:,} elements; at most "
+                    f"{largest:,} are computed"
+                )
+        return [self._origin(result) for result in results]
+
+    def _origin(self, result: Value) -> Value:
+        if isinstance(result, Linked) and not result.node:
+            operation = result.operation or self.node.operation
+            return replace(result, node=self.node.name, operation=operation)
+        return result
+
+    def _masked(
+        self, rule: Rule, results: Sequence[Value], operands: list[Value], masks: list[Any]
+    ) -> Sequence[Value]:
+        """Say which elements of a constant's result depend on the number of rows."""
+        shaping = all(
+            mask is None or not mask.any() or position in rule.shape_operands
+            for position, mask in enumerate(masks)
+        )
+        if shaping:
+            return results
+        if not rule.moves or any(
+            mask is not None and mask.any() and rule.moves == "first" and position
+            for position, mask in enumerate(masks)
+        ):
+            return [SizeDependent(r, np.ones(np.shape(r), dtype=bool)) for r in results]
+        moved = [
+            _mask_of(operand, mask) if rule.moves == "all" or position == 0 else operand
+            for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
+        ]
+        return [
+            SizeDependent(result, np.asarray(mask, dtype=bool))
+            for result, mask in zip(results, rule.call(moved), strict=False)
+        ]
+
+
+def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:
+    return np.zeros(np.shape(operand), dtype=bool) if mask is None else mask
+
+
+def _prepare(value: Value, traced: bool, rule: Rule) -> Value:
+    """Cast a constant to float64 where that costs little or numbers are computed from it."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != np.float64:
+        if value.size <= _SMALL or not (traced or rule.moves):
+            return value.astype(np.float64)
+    return value
+
+
+def _shapes(rule: Rule, operands: list[Value]) -> list[tuple[int, ...]] | None:
+    """Return the shapes of the results, found by computing them on zeros."""
+    if rule.keeps_shape:
+        return [np.shape(operands[0])]
+    zeros = [
+        np.broadcast_to(np.float64(0.0), o.shape)
+        if isinstance(o, (Affine, Linked))
+        else o.value
+        if isinstance(o, SizeDependent)
+        else o
+        for o in operands
+    ]
+    try:
+        with np.errstate(all="ignore"):
+            return [np.shape(result) for result in rule.call(zeros)]
+    except (NotAffine, ValueError, IndexError, TypeError, OverflowError, MemoryError):
+        return None
+
+
+def _where(node: Node) -> str:
+    return f"node {printable(node.name)!r} ({printable(node.operation)})"

@@ -1,0 +1,25 @@
+"""Constants that depend on how many rows were traced, and so are no constants of the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SizeDependent:
+    """Numbers read off a shape whose leading size is the trace's own choice.
+
+    They may shape a value (the target of a reshape), for that is what they are made for; they
+    may not enter its numbers.
+
+    Parameters
+    ----------
+    value : ndarray
+    mask : ndarray of bool, the shape of `value`
+        Which elements depend on the number of rows.
+    """
+
+    value: np.ndarray
+    mask: np.ndarray
