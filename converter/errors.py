@@ -85,7 +85,8 @@ def format_findings(findings: Sequence[Finding]) -> str:
     shown = [tuple(printable(part) for part in (f.node, f.operation, f.reason)) for f in findings]
     wide = [max((len(row[column]) for row in shown), default=0) for column in (0, 1)]
     return "\n".join(
-        f"  {node:<{wide[0]}}  {operation:<{wide[1]}}  {reason}" for node, operation, reason in shown
+        f"  {node:<{wide[0]}}  {operation:<{wide[1]}}  {reason}"
+        for node, operation, reason in shown
     )
 
 

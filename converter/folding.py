@@ -27,9 +27,7 @@ _SWEEP_ELEMENTS = 1 << 23
 # Coefficients that a fold may have: 1 GB of float64.
 _MAX_COEFFICIENTS = 1 << 27
 
-MIXES_ROWS = (
-    "mixes the rows of a batch: the prediction for one observation depends on the others"
-)
+MIXES_ROWS = "mixes the rows of a batch: the prediction for one observation depends on the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,7 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     if len(leading) == 1:
         (rows,) = leading.pop()
         if all(
-            isinstance(value, Opaque) or np.shape(value)[:1] == (rows,)
-            for value in traced.outputs
+            isinstance(value, Opaque) or np.shape(value)[:1] == (rows,) for value in traced.outputs
         ):
             return rows, traced
     return None, traced
@@ -155,8 +152,7 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
         # Some exporters fix the number of rows inside and leave it open at the door.
         one = trace(network, shapes(1), outputs)
         if all(
-            isinstance(value, (Affine, Linked)) and value.shape[:1] == (1,)
-            for value in one.outputs
+            isinstance(value, (Affine, Linked)) and value.shape[:1] == (1,) for value in one.outputs
         ):
             return 1, one
         raise
@@ -212,8 +208,14 @@ def _sweep(
     if not (np.isfinite(full).all() and np.isfinite(offset).all()):
         raise ModelFileError("folds to NaN or infinite coefficients")
     return _one_row(
-        network, outputs, (full, offset, present), tuple(links), tuple(shapes), input_shapes,
-        batched, rows or 1,
+        network,
+        outputs,
+        (full, offset, present),
+        tuple(links),
+        tuple(shapes),
+        input_shapes,
+        batched,
+        rows or 1,
     )
 
 
@@ -348,7 +350,11 @@ def _forward(tape: Tape, inputs: Sequence[Affine], outputs: Sequence[Affine | np
     starts = np.cumsum([0] + [value.size for value in inputs])
     wanted = _used(tape, outputs)
 
-    def run(seeds: dict[int, np.ndarray], rows: int, shift: Callable[[Shift, np.ndarray], np.ndarray] | None) -> np.ndarray:
+    def run(
+        seeds: dict[int, np.ndarray],
+        rows: int,
+        shift: Callable[[Shift, np.ndarray], np.ndarray] | None,
+    ) -> np.ndarray:
         tangents: dict[int, np.ndarray] = {}
         readers = dict(wanted)
         for index, entry in enumerate(tape.entries):

@@ -241,10 +241,10 @@ def fold(path: str | os.PathLike[str], *, output: str | int | None = None) -> Af
     losses = [network.training.losses.get(one.name) for one in chosen]
     kinds = {(link, family_of(link, loss)) for link in folded.links for loss in losses}
     if len(kinds) > 1:
-        names = ", ".join(repr(printable(one.name)) for one in network.outputs)
+        among = ", ".join(repr(printable(one.name)) for one in network.outputs)
         raise ValueError(
             f"{network.path}: the outputs are different kinds of regression; choose one with "
-            f"output= (--output), among {names}"
+            f"output= (--output), among {among}"
         )
     ((link, family),) = kinds
     names = [

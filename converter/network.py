@@ -101,8 +101,8 @@ class Loss(str):
         return bool(self.settings.get("from_logits", False))
 
     def describe(self) -> str:
-        """Return the name with the settings that are not false, for people."""
-        said = ", ".join(f"{k}={v}" for k, v in self.settings.items() if v)
+        """Return the name with the settings that change what is minimised, for people."""
+        said = ", ".join(f"{k}={v}" for k, v in self.settings.items() if v and k != "reduction")
         return f"{self}({said})" if said else str(self)
 
 

@@ -105,7 +105,7 @@ class Archive:
     def _stored(self, member: zipfile.ZipInfo) -> memoryview:
         start = member.header_offset
         header = self.content[start : start + _LOCAL_HEADER.size]
-        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+        if len(header) < _LOCAL_HEADER.size or bytes(header[:4]) != b"PK\x03\x04":
             raise ModelFileError(f"is damaged: {printable(member.filename)!r} has no header")
         fields = _LOCAL_HEADER.unpack(header)
         begin = start + _LOCAL_HEADER.size + fields[9] + fields[10]

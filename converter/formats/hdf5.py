@@ -127,7 +127,7 @@ class Hdf5:
         """Return a list-of-strings attribute, joining the parts that Keras splits it into."""
         first = self._attribute(owner, name)
         if first is None:
-            parts = []
+            parts: list[Any] = []
             while (part := self._attribute(owner, f"{name}{len(parts)}")) is not None:
                 parts.append(part)
             if not parts:

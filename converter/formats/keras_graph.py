@@ -241,9 +241,7 @@ class _Builder:
         if layer.model is not None and not refusal:
             return self.model(layer.model, f"{name}/", edges)
         remaining = iter(edges)
-        inputs = [
-            self._operand(leaf, remaining) for one in call.arguments for leaf in _flat(one)
-        ]
+        inputs = [self._operand(leaf, remaining) for one in call.arguments for leaf in _flat(one)]
         output = self.edge()
         self.nodes.append(
             Node(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _assign(file: Hdf5, model: Model) -> None:
 
 
 def _distribute(
-    file: Hdf5, own: object, stored: list[str], layer: Layer, wanted: list[tuple[Layer, str]]
+    file: Hdf5, own: Any, stored: list[str], layer: Layer, wanted: list[tuple[Layer, str]]
 ) -> None:
     if len(stored) != len(wanted):
         raise ModelFileError(
@@ -93,7 +94,7 @@ def _distribute(
             raise ModelFileError(
                 f"layer {printable(one.name)!r} wants {role} where the file has {printable(name)!r}"
             )
-        array = file.array(own, name)  # type: ignore[arg-type]
+        array = file.array(own, name)
         if array is None:
             raise ModelFileError(f"lacks the weight {printable(name)!r}")
         one.weights[role] = np.asarray(array)

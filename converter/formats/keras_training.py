@@ -123,7 +123,8 @@ def _named(spec: Any) -> str:
         return printable(str(spec))
     config = spec.get("config")
     values = [
-        f"{v:g}" for v in (config if isinstance(config, Mapping) else {}).values()
+        f"{v:g}"
+        for v in (config if isinstance(config, Mapping) else {}).values()
         if isinstance(v, (int, float)) and v
     ]
     return printable(f"{spec.get('class_name', 'penalty')}({', '.join(values)})")

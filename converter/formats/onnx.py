@@ -15,9 +15,9 @@ import numpy as np
 from converter.errors import ModelFileError, printable
 from converter.formats.containers import ExternalFiles, map_file
 from converter.formats.onnx_schema import SCHEMA
+from converter.formats.onnx_types import BFLOAT16, NAMES, TYPES
 from converter.formats.protobuf import Decoder
 from converter.network import Input, Network, Node, Output, Training
-from converter.formats.onnx_types import BFLOAT16, NAMES, TYPES
 
 #: The opsets of the default domain whose operator texts the tables were written from.
 OPSETS = range(7, 29)
@@ -83,16 +83,13 @@ def read(path: Path, shown: str) -> Network:
         inputs.append(_input(declared))
     _define(defined, (one.name for one in inputs))
     _define(defined, (name for node in nodes for name in node.outputs))
-    local = {
-        (_domain(f.get("domain", "")), f.get("name", "")) for f in model.get("functions", ())
-    }
+    local = {(_domain(f.get("domain", "")), f.get("name", "")) for f in model.get("functions", ())}
     for place, record in enumerate(graph.get("node", ())):
         node = _node(record, place, opsets, local, external)
         _define(defined, node.outputs)
         nodes.append(node)
     outputs = tuple(
-        Output(record.get("name", ""), record.get("name", ""))
-        for record in graph.get("output", ())
+        Output(record.get("name", ""), record.get("name", "")) for record in graph.get("output", ())
     )
     return Network(
         path=shown,
@@ -154,8 +151,8 @@ def _initializers(
             refused.append(Node(name, "initializer", (), (name,), refusal=str(reason)))
     for record in graph.get("sparse_initializer", ()):
         name = record.get("values", {}).get("name", "")
-        reason = "is a sparse weight, which is not supported"
-        refused.append(Node(name, "initializer", (), (name,), refusal=reason))
+        sparse = "is a sparse weight, which is not supported"
+        refused.append(Node(name, "initializer", (), (name,), refusal=sparse))
     return constants, refused
 
 

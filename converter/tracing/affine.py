@@ -330,7 +330,7 @@ def contract(value: Affine, constant: Any, source: str, labels: str, target: str
         axis for axis, label in enumerate(source) if label not in labels and label not in target
     )
     if summed:
-        value = np.sum(value, axis=summed)  # type: ignore[call-overload]
+        value = np.sum(value, axis=summed)
         source = "".join(label for axis, label in enumerate(source) if axis not in summed)
     shape = tuple(size[label] for label in target)
     return value.tape.record(Contract(constant, source, labels, target), [value], shape)
@@ -433,9 +433,7 @@ def _pad(array: Affine, pad_width: Any, mode: str = "constant", **kwargs: Any) -
     padded = movement(np.pad, array, pad_width, constant_values=-1)
     if np.any(fill):
         where = np.pad(np.zeros(array.shape, dtype=bool), pad_width, constant_values=True)
-        padded = array.tape.record(
-            Shift(np.where(where, fill, 0.0), where), [padded], padded.shape
-        )
+        padded = array.tape.record(Shift(np.where(where, fill, 0.0), where), [padded], padded.shape)
     return padded
 
 

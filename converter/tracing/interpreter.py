@@ -168,9 +168,7 @@ class _Step:
             except UsedLink as used:
                 # The link is at fault, not this operation: note it and try again beyond it.
                 findings.update(dict.fromkeys(self._misplaced(used, plain)))
-                plain = [
-                    self.tape.source(o.shape) if isinstance(o, Linked) else o for o in plain
-                ]
+                plain = [self.tape.source(o.shape) if isinstance(o, Linked) else o for o in plain]
                 results = self._evaluate(rule, plain)
         except NotAffine as refused:
             findings[
@@ -286,10 +284,10 @@ def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:
 
 def _prepare(value: Value, traced: bool, rule: Rule) -> Value:
     """Cast a constant to float64 where that costs little or numbers are computed from it."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != np.float64:
-        if value.size <= _SMALL or not (traced or rule.moves):
-            return value.astype(np.float64)
-    return value
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.dtype == np.float64:
+        return value
+    cheap = value.size <= _SMALL or not (traced or rule.moves)
+    return value.astype(np.float64) if cheap else value
 
 
 def _shapes(rule: Rule, operands: list[Value]) -> list[tuple[int, ...]] | None:

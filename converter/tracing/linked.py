@@ -26,7 +26,8 @@ _SHAPE_ONLY = (
 )
 
 SIGMOID_INSIDE = (
-    "a sigmoid whose result is used further; only a sigmoid at the very end is a logistic regression"
+    "a sigmoid whose result is used further; only a sigmoid at the very end is a logistic "
+    "regression"
 )
 
 
@@ -91,7 +92,7 @@ class Linked:
             parts, *rest = args
             if all(isinstance(part, Linked) and part.link == self.link for part in parts):
                 inner = np.concatenate([part.inner for part in parts], *rest, **kwargs)
-                return self._with(inner)  # type: ignore[arg-type]
+                return self._with(inner)
         if func not in _SHAPE_ONLY or args[0] is not self:
             raise UsedLink()
         result = _FUNCTIONS[func](self.inner, *args[1:], **kwargs)
@@ -119,7 +120,9 @@ def sigmoid(x: Any) -> Any:
         return Linked(x, "logit")
     if isinstance(x, Linked):
         raise UsedLink()
-    x = np.asarray(x, dtype=np.float64)
+    x = np.asarray(x)
+    if x.dtype != np.longdouble:
+        x = x.astype(np.float64)
     # Both branches see only arguments whose exponential cannot overflow.
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0 / (1.0 + small), small / (1.0 + small))

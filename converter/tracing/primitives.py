@@ -64,8 +64,8 @@ class Add:
 class Scale:
     """The product with a constant that broadcasts to the value's shape."""
 
-    def __init__(self, constant: np.ndarray) -> None:
-        self.constant = finite(constant)
+    def __init__(self, constant: np.ndarray | np.floating) -> None:
+        self.constant = finite(np.asarray(constant))
 
     def forward(self, *values: np.ndarray) -> np.ndarray:
         return values[0] * self.constant
@@ -170,9 +170,7 @@ class Broadcast:
         self.aligned = (1,) * (len(target) - len(source)) + source
         self.source = source
         self.axes = tuple(
-            axis + 1
-            for axis, (a, b) in enumerate(zip(self.aligned, target, strict=True))
-            if a != b
+            axis + 1 for axis, (a, b) in enumerate(zip(self.aligned, target, strict=True)) if a != b
         )
 
     def forward(self, *values: np.ndarray) -> np.ndarray:
@@ -270,9 +268,9 @@ def _contract(
     for one, matrix, out in zip(value, constant, result, strict=True):
         out[...] = product(one, matrix)
     order = batch + ["*"] + free + made
-    return result.reshape(
-        [rows if label == "*" else size[label] for label in order]
-    ).transpose([order.index("*")] + [order.index(label) for label in target])
+    return result.reshape([rows if label == "*" else size[label] for label in order]).transpose(
+        [order.index("*")] + [order.index(label) for label in target]
+    )
 
 
 def product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -96,7 +96,8 @@ def batch_normalization(
     if np.ndim(x) < 2:
         raise ValueError("BatchNormalization needs a batch and a channel axis")
     channels = (x.shape[1],) + (1,) * (np.ndim(x) - 2)
-    return _normalize(x, *(np.reshape(p, channels) for p in (scale, b, mean, var)), epsilon)
+    scale, b, mean, var = (np.reshape(p, channels) for p in (scale, b, mean, var))
+    return _normalize(x, scale, b, mean, var, epsilon)
 
 
 def batch_normalization_7(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.operator import Operator
 from converter.formats.onnx_types import BFLOAT16, TYPES
+from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import Affine, check_size
 from converter.tracing.linked import Linked
 

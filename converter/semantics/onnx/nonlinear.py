@@ -30,8 +30,6 @@ def _unary(function: Callable[[Any], Any]) -> Callable[..., Any]:
     return apply
 
 
-
-
 def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def apply(a: Any, b: Any) -> Any:
         return function(a, b)
@@ -197,9 +195,7 @@ OPERATORS: dict[str, Operator] = {
         *("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),
         keeps_shape=True,
     ),
-    **_refused(
-        "a gated recurrent layer multiplies values that depend on the input", "GRU", "LSTM"
-    ),
+    **_refused("a gated recurrent layer multiplies values that depend on the input", "GRU", "LSTM"),
     **_refused(
         "an attention layer multiplies values that depend on the input",
         *("Attention", "LinearAttention"),

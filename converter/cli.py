@@ -1,0 +1,337 @@
+"""The command line: parses, calls the public API, prints. No logic of its own.
+
+Exit status as diff(1) has it: 0 the network is a regression, 1 it is not, 2 trouble.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+import converter
+from converter.errors import (
+    DataError,
+    ModelFileError,
+    Rejected,
+    format_findings,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from converter.inspection import Inspection
+    from converter.model import AffineModel
+
+_REGRESSION, _NONE, _TROUBLE = 0, 1, 2
+
+_model = click.argument("model", type=click.Path(dir_okay=True))
+_output = click.option("--output", metavar="NAME", help="Which output, where there are several.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_file = click.option(
+    "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
+)
+_scale = click.option(
+    "--scale",
+    type=click.Path(dir_okay=False),
+    help='Scaler of the inputs, {"mean": [..], "scale": [..]}, or {"inputs": .., "target": ..}.',
+)
+_scale_target = click.option(
+    "--scale-target", type=click.Path(dir_okay=False), help="Scaler of the target, likewise."
+)
+
+
+def _reported(command: Callable[..., int]) -> Callable[..., int]:
+    """Turn exceptions into one message and an exit status; no traceback reaches a user."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> int:
+        try:
+            return command(*args, **kwargs)
+        except Rejected as rejected:
+            if kwargs.get("as_json"):
+                found = [finding.to_dict() for finding in rejected.findings]
+                _print_json({"path": rejected.path, "verdict": "rejected", "findings": found})
+            click.echo(str(rejected), err=True)
+            return _NONE
+        except (ModelFileError, DataError, ValueError) as error:
+            click.echo(f"converter: {error}", err=True)
+        except BrokenPipeError:
+            # The reader (head, less) has gone; nothing more can be said to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            click.echo(f"converter: {error.filename}: {error.strerror}", err=True)
+        except KeyboardInterrupt:
+            click.echo("converter: interrupted", err=True)
+        except Exception as error:
+            kind = type(error).__name__
+            click.echo(
+                f"converter: internal error, please report it: {kind}: {printable(str(error))}",
+                err=True,
+            )
+        return _TROUBLE
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(converter.__version__, prog_name="converter")
+def main() -> None:
+    """Turn saved affine neural networks (Keras, ONNX) into the regressions that they are.
+
+    Exit status: 0 the network is a regression, 1 it is not, 2 trouble (bad file, data or usage).
+    """
+
+
+@main.command()
+@_model
+@_output
+@_json
+@_reported
+def inspect(model: str, output: str | None, as_json: bool) -> int:
+    """Decide whether MODEL is a regression, and say why not if it is not."""
+    found = converter.inspect(model, output=output)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        click.echo(_inspection(found))
+    return _NONE if found.verdict == "rejected" else _REGRESSION
+
+
+@main.command()
+@_model
+@_output
+@_scale
+@_scale_target
+@_file
+@_json
+@_reported
+def fold(
+    model: str,
+    output: str | None,
+    scale: str | None,
+    scale_target: str | None,
+    out: str | None,
+    as_json: bool,
+) -> int:
+    """Fold MODEL into one affine map and print (or write) its coefficients.
+
+    FILE may end in .json, .csv or .npz.
+    """
+    folded = converter.fold(model, output=output)
+    if scale or scale_target:
+        from converter.regression.scaling import unscale
+
+        folded = unscale(folded, *_scalers(scale, scale_target))
+    if out is not None:
+        _write_model(folded, out)
+    elif as_json:
+        _print_json(folded.to_dict())
+    else:
+        click.echo(_folded(folded))
+    return _REGRESSION
+
+
+@main.command()
+@_model
+@click.option("--data", required=True, metavar="TABLE", help="CSV, Parquet or Arrow IPC file.")
+@click.option("--target", required=True, metavar="COLUMN", help="Column of the response.")
+@click.option("--features", metavar="A,B,C", help="Columns in the order of the model's inputs.")
+@click.option("--family", type=click.Choice(["gaussian", "binomial"]), help="Override the family.")
+@click.option(
+    "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
+)
+@click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian).")
+@click.option("--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True)
+@_scale
+@_scale_target
+@_output
+@_file
+@_json
+@_reported
+def convert(
+    model: str,
+    data: str,
+    target: str,
+    features: str | None,
+    family: str | None,
+    cov_type: str,
+    weights: str | None,
+    missing: str,
+    scale: str | None,
+    scale_target: str | None,
+    output: str | None,
+    out: str | None,
+    as_json: bool,
+) -> int:
+    """Convert MODEL and TABLE into a statsmodels regression, and measure how far it is off."""
+    scaler, target_scaler = _scalers(scale, scale_target)
+    made = converter.convert(
+        model,
+        data,
+        target,
+        features=None if features is None else _comma_separated(features),
+        family=family,
+        cov_type=cov_type,
+        weights=weights,
+        output=output,
+        missing=missing,
+        scaler=scaler,
+        target_scaler=target_scaler,
+    )
+    text = _to_json(made.to_dict()) if as_json else made.summary()
+    if out is not None:
+        _write(out, lambda file: file.write(f"{text}\n".encode()))
+    else:
+        click.echo(text)
+    return _REGRESSION
+
+
+def _comma_separated(text: str) -> list[str]:
+    import csv
+
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _scalers(scale: str | None, scale_target: str | None) -> tuple[Any, Any]:
+    if not scale and not scale_target:
+        return None, None
+    from converter.regression.scaling import read_scalers
+
+    inputs, target = read_scalers(scale) if scale else (None, None)
+    if scale_target:
+        if target is not None:
+            raise DataError("the target's scaler is given twice")
+        given, named = read_scalers(scale_target)
+        target = named if given is None else given
+    return inputs, target
+
+
+def _inspection(found: Inspection) -> str:
+    lines = []
+    if found.verdict == "rejected":
+        lines.append(f"not a regression: {printable(found.path)}")
+        lines.append(format_findings(found.findings))
+    else:
+        lines.append(f"a regression: {printable(found.path)}")
+    facts = [("format", found.format), ("sha256", found.sha256)]
+    facts += [
+        ("input", f"{printable(one.name)} {_shape(one.shape)} {one.dtype}") for one in found.inputs
+    ]
+    for one in found.outputs:
+        kind = one.verdict if one.link is None else f"{one.verdict}, {one.family}, link {one.link}"
+        loss = "" if one.loss is None else f", trained with {printable(one.loss.describe())}"
+        facts.append(("output", f"{printable(one.name)}: {kind}{loss}"))
+    facts += [("note", printable(note)) for note in found.notes]
+    return "\n".join(lines + [f"  {name:<7} {value}" for name, value in facts])
+
+
+def _shape(shape: Sequence[int | None] | None) -> str:
+    if shape is None:
+        return "(shape not given)"
+    return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
+
+
+def _folded(model: AffineModel) -> str:
+    loss = "not recorded" if model.loss is None else model.loss.describe()
+    lines = [
+        f"{printable(model.path)}: {model.family}, link {model.link}, loss {printable(loss)}",
+    ]
+    names = [printable(name) for name in model.feature_names]
+    width = max(len(name) for name in (*names, "(intercept)"))
+    for row, output in enumerate(model.output_names):
+        lines.append(f"\n{printable(output)}")
+        if model.has_intercept[row]:
+            lines.append(f"  {'(intercept)':<{width}}  {model.intercept[row]:.17g}")
+        lines += [
+            f"  {name:<{width}}  {value:.17g}"
+            for name, value in zip(names, model.coef[row], strict=True)
+        ]
+    return "\n".join(lines)
+
+
+def _write_model(model: AffineModel, path: str) -> None:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".json":
+        _write(path, lambda file: file.write(_to_json(model.to_dict()).encode() + b"\n"))
+    elif suffix == ".csv":
+        _write(path, lambda file: _write_csv(model, file))
+    elif suffix == ".npz":
+        import numpy as np
+
+        _write(
+            path,
+            lambda file: np.savez(
+                file,
+                coef=model.coef,
+                intercept=model.intercept,
+                has_intercept=model.has_intercept,
+                feature_names=np.array(model.feature_names),
+                output_names=np.array(model.output_names),
+                link=np.array(model.link),
+                family=np.array(model.family),
+            ),
+        )
+    else:
+        raise ValueError(f"{path}: the file's name must end in .json, .csv or .npz")
+
+
+def _write_csv(model: AffineModel, file: BinaryIO) -> None:
+    import csv
+    import io
+
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["output", "term", "coefficient"])
+    for row, output in enumerate(model.output_names):
+        if model.has_intercept[row]:
+            table.writerow([output, "(intercept)", repr(float(model.intercept[row]))])
+        for name, value in zip(model.feature_names, model.coef[row], strict=True):
+            table.writerow([output, name, repr(float(value))])
+    text.flush()
+    text.detach()
+
+
+def _write(path: str, write: Callable[[BinaryIO], object]) -> None:
+    from converter.files import write_atomically
+
+    write_atomically(path, write)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(_to_json(value))
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON can hold: numpy scalars as numbers, what is not finite as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def run() -> None:
+    """Entry point: run the command and exit with its status."""
+    try:
+        status = main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = _TROUBLE
+    except click.Abort:
+        status = _TROUBLE
+    sys.exit(status if isinstance(status, int) else _REGRESSION)

@@ -1,0 +1,139 @@
+"""What a reader must know before believing the numbers: one plain sentence each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converter.errors import printable
+from converter.model import AffineModel
+from converter.regression.moments import Moments
+
+_LEAST_SQUARES = frozenset({"mean_squared_error"})
+_BINARY = frozenset({"binary_crossentropy"})
+
+
+def training_caveats(model: AffineModel, family: str) -> list[str]:
+    """Say what the training run, as far as the file records it, does to the numbers."""
+    said = _loss_caveats(model, family)
+    for layer, penalty in model.training.penalties:
+        said.append(
+            f"Layer {printable(layer)} was trained with {penalty}: a penalised fit is biased "
+            "towards smaller coefficients and is not the "
+            + ("least-squares" if family == "gaussian" else "maximum-likelihood")
+            + " estimate."
+        )
+    for layer, operation in model.training.stochastic:
+        said.append(
+            f"Layer {printable(layer)} ({operation}) perturbed the training; it acts like a "
+            "penalty, so the coefficients need not be the optimum of the plain loss."
+        )
+    said.extend(f"The {note}." for note in model.training.notes)
+    return said
+
+
+def _loss_caveats(model: AffineModel, family: str) -> list[str]:
+    loss = model.loss
+    wanted = "mean squared error" if family == "gaussian" else "binary cross-entropy"
+    if loss is None:
+        return [
+            f"The file does not record the training loss; the numbers assume {wanted}. Only the "
+            "comparison with the optimum tells whether that is so."
+        ]
+    said = []
+    if loss.settings.get("label_smoothing"):
+        said.append(
+            f"The loss smoothed the labels (label_smoothing={loss.settings['label_smoothing']}), "
+            "which pulls the coefficients towards zero."
+        )
+    if family == "gaussian":
+        if loss not in _LEAST_SQUARES:
+            said.append(
+                f"The network was trained with {printable(loss.describe())}, not with mean squared "
+                "error: its coefficients are those of a linear model but not a least-squares "
+                "estimate."
+            )
+    elif loss not in _BINARY:
+        said.append(
+            f"The network was trained with {printable(loss.describe())}, not with binary "
+            "cross-entropy: its coefficients are not a maximum-likelihood estimate."
+        )
+    elif loss.from_logits == (model.link == "logit"):
+        said.append(
+            "The loss took the sigmoid's output for logits (from_logits=True): the network "
+            "minimised something else than the likelihood."
+            if loss.from_logits
+            else "The loss took a linear output for probabilities (from_logits is not set): the "
+            "network minimised something else than the likelihood."
+        )
+    return said
+
+
+def structure_caveats(model: AffineModel, names: list[str]) -> list[str]:
+    """Say what the architecture does to the coefficients: ignored, shared, low rank.
+
+    Parameters
+    ----------
+    model : AffineModel
+        Of one output.
+    names : list of str
+        The regressors, as the table calls them.
+    """
+    said = []
+    coef = model.coef[0]
+    ignored = [name for name, value in zip(names, coef, strict=True) if value == 0.0]
+    if ignored:
+        said.append(
+            f"The network ignores {_some(ignored)}: the coefficient is exactly 0 by architecture "
+            "or training, while the optimum is free to use it."
+        )
+    groups: dict[float, list[str]] = {}
+    for name, value in zip(names, coef, strict=True):
+        if value != 0.0:
+            groups.setdefault(float(value), []).append(name)
+    for shared in groups.values():
+        if len(shared) > 1:
+            said.append(
+                f"The coefficients of {_some(shared)} are equal: the architecture ties them, which "
+                "makes it a restricted regression with fewer parameters than are counted here."
+            )
+    return said
+
+
+def design_caveats(moments: Moments, terms: list[str]) -> list[str]:
+    """Say which columns are linearly dependent, if any."""
+    if moments.rank == moments.terms:
+        return []
+    dependent = [terms[i] for i in moments.dependent]
+    return [
+        f"The columns {_some(dependent)} are linearly dependent on these rows: their coefficients "
+        "cannot be told apart, and their standard errors are those of a minimum-norm solution."
+    ]
+
+
+def fit_caveat(family: str, network: float, null: float, r2: float | None) -> list[str]:
+    """Say so when the network predicts worse than no model at all.
+
+    Parameters
+    ----------
+    family : str
+    network, null : float
+        Gaussian: residual sums of squares of the network and of the null model; else minus
+        their log-likelihoods.
+    r2 : float or None
+        For the message.
+    """
+    if network <= null or not np.isfinite(network):
+        return []
+    how = (
+        f"R2 = {r2:.3g}" if family == "gaussian" else f"log-likelihood {-network:.4g} < {-null:.4g}"
+    )
+    return [
+        f"The network predicts this table worse than the mean of the target does ({how}). Usual "
+        "causes: the columns were scaled before training (give the scaler: --scale FILE.json or "
+        "scaler=), they stand in another order, or the target is in another unit."
+    ]
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    shown = ", ".join(printable(name, 60) for name in names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -1,0 +1,463 @@
+"""`convert`: a saved network and a table become a statsmodels regression, and how far it is off."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.errors import DataError, printable
+from converter.model import AffineModel
+from converter.regression.caveats import (
+    design_caveats,
+    fit_caveat,
+    structure_caveats,
+    training_caveats,
+)
+from converter.regression.design import Design, design_of
+from converter.regression.families import FAMILIES, Family
+from converter.regression.moments import Moments, moments_at
+from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
+from converter.regression.scaling import unscale
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NETWORK = "Network weights"
+_WIDTH = 78
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A network as a regression on a table.
+
+    Parameters
+    ----------
+    model : AffineModel
+        Of one output, in the table's own units.
+    family : str
+        ``gaussian`` or ``binomial``.
+    nobs, dropped : int
+        Rows used, and rows left out for missing values.
+    optimality : Optimality
+        How far the network is from the optimum, term by term and in one test.
+    caveats : list of str
+        What to know before believing the numbers, as plain sentences.
+    """
+
+    model: AffineModel
+    family: str
+    nobs: int
+    dropped: int
+    optimality: Optimality
+    caveats: list[str]
+    _design: Design
+    _terms: list[str]
+    _params: np.ndarray
+    _moments: Moments
+    _optimum: Optimum
+    _cov_type: str
+    _cov_kwds: dict[str, Any] | None
+
+    @cached_property
+    def results(self) -> Any:
+        """statsmodels results wrapper pinned at the network's coefficients."""
+        return self._results(self._params, self._moments, _NETWORK, True, 0)
+
+    @cached_property
+    def refit(self) -> Any:
+        """statsmodels results wrapper at the optimum, on the same rows."""
+        optimum = self._optimum
+        return self._results(
+            optimum.params, optimum.moments, "MLE", optimum.converged, optimum.iterations
+        )
+
+    def _results(
+        self, params: np.ndarray, moments: Moments, method: str, converged: bool, iterations: int
+    ) -> Any:
+        import pandas as pd
+
+        from converter.regression import pinned
+
+        design = self._design
+        has_constant = len(self._terms) > design.X.shape[1]
+        exog = pd.DataFrame(_with_constant(design.X, has_constant), columns=self._terms)
+        endog = pd.Series(design.y, name=design.target)
+        if self.family == "gaussian":
+            return pinned.ols_results(
+                exog,
+                endog,
+                params,
+                moments,
+                _rss(moments),
+                has_constant=has_constant,
+                weights=design.weights,
+                cov_type=self._cov_type,
+                cov_kwds=self._cov_kwds,
+            )
+        return pinned.logit_results(
+            exog,
+            endog,
+            params,
+            moments,
+            has_constant=has_constant,
+            method=method,
+            converged=converged,
+            iterations=iterations,
+            cov_type=self._cov_type,
+            cov_kwds=self._cov_kwds,
+        )
+
+    @property
+    def verdict_sentence(self) -> str:
+        """The verdict on the network, and which standard errors to use."""
+        found = self.optimality
+        estimate = (
+            "least-squares" if self.family == "gaussian" else "maximum-likelihood"
+        ) + " estimate"
+        if not found.converged:
+            return (
+                f"Verdict: not at the optimum. The {estimate} does not exist on these rows (the "
+                "classes are separated), so the network cannot be at it; no standard error here "
+                "means anything."
+            )
+        name, df = ("F", found.df) if self.family == "gaussian" else ("chi2", found.df)
+        test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
+        size = f"the largest drift is {found.max_drift:.2g} standard errors ({test})"
+        if found.verdict == "optimum":
+            return (
+                f"Verdict: optimum. The network's coefficients are the {estimate} ({size}); its "
+                "standard errors may be read as those of the regression."
+            )
+        if found.verdict == "close":
+            return (
+                f"Verdict: close. The network's coefficients are near the {estimate} ({size}); use "
+                "the refit's numbers where a tenth of a standard error matters."
+            )
+        return (
+            f"Verdict: not at the optimum. The network's coefficients are not the {estimate} "
+            f"({size}); its standard errors describe neither. For inference use the refit (the "
+            "optimum). Drift comes from stopping early, penalties, dropout, another loss, or rows "
+            "that are not the training data."
+        )
+
+    def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a term.
+
+        Parameters
+        ----------
+        conf_level : float
+            Coverage of the interval.
+
+        Returns
+        -------
+        DataFrame
+            term, estimate, std_error, statistic, p_value, conf_low, conf_high at the network;
+            optimum, optimum_std_error; drift in standard errors at the optimum.
+        """
+        import pandas as pd
+
+        interval = np.asarray(self.results.conf_int(alpha=1.0 - conf_level))
+        return pd.DataFrame(
+            {
+                "term": self._terms,
+                "estimate": self._params,
+                "std_error": np.asarray(self.results.bse),
+                "statistic": np.asarray(self.results.tvalues),
+                "p_value": np.asarray(self.results.pvalues),
+                "conf_low": interval[:, 0],
+                "conf_high": interval[:, 1],
+                "optimum": self._optimum.params,
+                "optimum_std_error": np.asarray(self.refit.bse),
+                "drift": list(self.optimality.drift.values()),
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row about the whole model, at the network's coefficients."""
+        import pandas as pd
+
+        results, found = self.results, self.optimality
+        row: dict[str, Any] = {
+            "family": self.family,
+            "link": self.model.link,
+            "nobs": self.nobs,
+            "df_model": results.df_model,
+            "df_resid": results.df_resid,
+        }
+        if self.family == "gaussian":
+            row |= {
+                "r_squared": results.rsquared,
+                "adj_r_squared": results.rsquared_adj,
+                "sigma": float(np.sqrt(results.scale)),
+                "statistic": results.fvalue,
+                "p_value": results.f_pvalue,
+            }
+        else:
+            row |= {
+                "pseudo_r_squared": results.prsquared,
+                "null_log_lik": results.llnull,
+                "statistic": results.llr,
+                "p_value": results.llr_pvalue,
+            }
+        row |= {
+            "log_lik": results.llf,
+            "aic": results.aic,
+            "bic": results.bic,
+            "verdict": found.verdict,
+            "max_drift": found.max_drift,
+            "optimality_statistic": found.statistic,
+            "optimality_p_value": found.pvalue,
+        }
+        return pd.DataFrame([row])
+
+    def summary(self) -> str:
+        """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
+        from statsmodels.iolib.table import SimpleTable
+
+        shown = self.results.summary()
+        for row in shown.tables[0]:
+            for cell in row:
+                if str(cell.data).strip() == "Least Squares":
+                    cell.data = _NETWORK
+        rows = [
+            [f"{network:.6g}", f"{best:.6g}", f"{error:.4g}", f"{drift:.3g}"]
+            for network, best, error, drift in zip(
+                self._params,
+                self._optimum.params,
+                np.asarray(self.refit.bse),
+                self.optimality.drift.values(),
+                strict=True,
+            )
+        ]
+        table = SimpleTable(
+            rows,
+            headers=["network", "optimum", "std err at optimum", "drift (std errs)"],
+            stubs=self._terms,
+            title="Network against optimum",
+        )
+        parts = [str(shown), str(table), textwrap.fill(self.verdict_sentence, _WIDTH)]
+        if self.caveats:
+            parts.append(
+                "Caveats:\n"
+                + "\n".join(
+                    textwrap.fill(f"[{number}] {caveat}", _WIDTH, subsequent_indent="    ")
+                    for number, caveat in enumerate(self.caveats, 1)
+                )
+            )
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that `summary` says as plain Python values, ready for JSON."""
+        return {
+            "model": self.model.to_dict(),
+            "family": self.family,
+            "nobs": self.nobs,
+            "dropped": self.dropped,
+            "terms": self.tidy().to_dict("records"),
+            "glance": self.glance().to_dict("records")[0],
+            "optimality": self.optimality.to_dict(),
+            "verdict": self.verdict_sentence,
+            "caveats": list(self.caveats),
+        }
+
+
+def convert(
+    model: str | os.PathLike[str] | AffineModel,
+    data: Any,
+    target: Any,
+    *,
+    features: Sequence[str] | Mapping[str, str] | None = None,
+    family: str | None = None,
+    cov_type: str = "nonrobust",
+    cov_kwds: dict[str, Any] | None = None,
+    weights: Any = None,
+    output: str | int | None = None,
+    missing: str = "raise",
+    scaler: Any = None,
+    target_scaler: Any = None,
+) -> Conversion:
+    """Turn a saved network and a table into a statsmodels regression.
+
+    Parameters
+    ----------
+    model : path-like or AffineModel
+    data : path-like, DataFrame (pandas, polars), Arrow table, mapping, or array
+        Shape (n, columns). Files are CSV, Parquet or Arrow IPC.
+    target : str, int, or array-like of shape (n,)
+        The response: a column's name (or place, in an array), or its values.
+    features : sequence of str, or mapping of input name to column, optional
+        The columns in the order of the model's inputs. By default those of the inputs' names,
+        else all columns of the table but the target (and the weights), in their order.
+    family : {"gaussian", "binomial"}, optional
+        By default what link and training loss make it.
+    cov_type, cov_kwds
+        Kind of covariance, as statsmodels takes them.
+    weights : str or array-like of shape (n,), optional
+        Analytic weights (Gaussian family only).
+    output : str or int, optional
+        Which output, where the model has several.
+    missing : {"raise", "drop"}
+        What to do with rows that have missing values.
+    scaler, target_scaler : fitted scikit-learn scaler or mapping, optional
+        What was applied to inputs and target before training; folded into the coefficients, so
+        that they come out in the table's own units.
+
+    Returns
+    -------
+    Conversion
+
+    Raises
+    ------
+    Rejected
+        If the network is not a regression.
+    ModelFileError
+        If the file is damaged, hostile, or not a model.
+    DataError
+        If the table does not fit the model.
+    ValueError
+        If an argument is not acceptable.
+    """
+    folded = _one_output(model, output)
+    chosen = _family(folded, family)
+    folded = unscale(folded, scaler, target_scaler)
+    design = design_of(folded, data, target, features, weights, missing)
+    _check_response(chosen, design)
+    has_constant = bool(folded.has_intercept[0])
+    terms = [_constant_name(design.names)] * has_constant + design.names
+    params = np.concatenate([folded.intercept[:1], folded.coef[0]])[int(not has_constant) :]
+    X = _with_constant(design.X, has_constant)  # noqa: N806
+    moments = moments_at(chosen, X, design.y, params, design.weights)
+    if chosen.name == "gaussian" and len(design.y) <= moments.rank:
+        raise DataError(
+            f"{len(design.y)} rows are too few for {moments.rank} coefficients: nothing is left to "
+            "estimate the residual variance from"
+        )
+    optimum = optimum_of(chosen, X, design.y, params, moments, design.weights)
+    found = compare(chosen, terms, params, moments, optimum)
+    caveats = [
+        *training_caveats(folded, chosen.name),
+        *structure_caveats(folded, design.names),
+        *design_caveats(moments, terms),
+        *_fit_caveats(chosen, X, design, params, moments, has_constant),
+    ]
+    if design.dropped:
+        caveats.append(f"{design.dropped} rows with missing values were left out.")
+    return Conversion(
+        model=folded,
+        family=chosen.name,
+        nobs=len(design.y),
+        dropped=design.dropped,
+        optimality=found,
+        caveats=caveats,
+        _design=design,
+        _terms=terms,
+        _params=params,
+        _moments=moments,
+        _optimum=optimum,
+        _cov_type=cov_type,
+        _cov_kwds=cov_kwds,
+    )
+
+
+def _one_output(model: Any, output: str | int | None) -> AffineModel:
+    if not isinstance(model, AffineModel):
+        from converter.inspection import fold
+
+        model = fold(model, output=output)
+        output = None
+    names = list(model.output_names)
+    if output is not None:
+        if isinstance(output, str) and output not in names:
+            raise ValueError(f"there is no output {output!r}; the model has {names}")
+        place = names.index(output) if isinstance(output, str) else range(len(names))[output]
+        chosen = slice(place, place + 1)
+        model = replace(
+            model,
+            coef=model.coef[chosen],
+            intercept=model.intercept[chosen],
+            has_intercept=model.has_intercept[chosen],
+            output_names=model.output_names[chosen],
+        )
+    if len(model.coef) != 1:
+        raise ValueError(
+            f"{printable(model.path)}: the model has {len(model.coef)} outputs "
+            f"({', '.join(map(printable, names[:8]))}); choose one with output="
+        )
+    return model
+
+
+def _family(model: AffineModel, family: str | None) -> Family:
+    name = model.family if family is None else family
+    if name not in FAMILIES:
+        raise ValueError(f"family must be one of {sorted(FAMILIES)}, not {name!r}")
+    if name == "gaussian" and model.link != "identity":
+        raise ValueError(
+            f"a network that ends in a sigmoid (link {model.link!r}) is not a gaussian regression"
+        )
+    return FAMILIES[name]
+
+
+def _check_response(family: Family, design: Design) -> None:
+    values = np.unique(design.y)
+    if family.name == "binomial":
+        if design.weights is not None:
+            raise DataError("weights are only supported for the gaussian family")
+        if not np.isin(values, (0.0, 1.0)).all():
+            shown = ", ".join(f"{value:g}" for value in values[:5])
+            raise DataError(
+                f"a logistic regression needs a target of 0 and 1; {design.target!r} holds {shown}"
+            )
+        if len(values) == 1:
+            raise DataError(f"the target {design.target!r} has one class only ({values[0]:g})")
+    elif len(values) == 1:
+        raise DataError(f"the target {design.target!r} is constant ({values[0]:g})")
+
+
+def _constant_name(names: list[str]) -> str:
+    name = "const"
+    while name in names:
+        name += "_"
+    return name
+
+
+def _with_constant(X: np.ndarray, has_constant: bool) -> np.ndarray:  # noqa: N803
+    return np.column_stack([np.ones(len(X)), X]) if has_constant else X
+
+
+def _rss(moments: Moments) -> float:
+    """Return the residual sum of squares at the coefficients of a Gaussian state."""
+    return moments.remainder + moments.gain
+
+
+def _fit_caveats(
+    family: Family,
+    X: np.ndarray,  # noqa: N803
+    design: Design,
+    params: np.ndarray,
+    moments: Moments,
+    has_constant: bool,
+) -> list[str]:
+    y = design.y
+    if family.log_likelihood is None:
+        w = np.ones_like(y) if design.weights is None else design.weights
+        center = np.average(y, weights=w) if has_constant else 0.0
+        total = float(w @ (y - center) ** 2)
+        rss = _rss(moments)
+        said = fit_caveat(family.name, rss, total, 1.0 - rss / total)
+        if set(np.unique(y)) <= {0.0, 1.0} and family.name == "gaussian":
+            said.append(
+                "The target is 0/1 and the output is linear: if the network was trained from "
+                "logits, ask for the logistic regression with family='binomial' (--family "
+                "binomial)."
+            )
+        return said
+    share = y.mean() if has_constant else 0.5
+    null = -float(len(y) * (y.mean() * np.log(share) + (1 - y.mean()) * np.log1p(-share)))
+    network = -float(family.log_likelihood(y, X @ params).sum())
+    return fit_caveat(family.name, network, null, None)

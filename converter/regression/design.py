@@ -1,0 +1,178 @@
+"""Fit a table to a model: which column is which input, and what to do with missing values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converter.errors import DataError, printable
+from converter.model import AffineModel
+from converter.regression.tables import Table, listed, load
+
+# Names that Keras, exporters and people give to an input without naming a variable.
+_AUTOMATIC = re.compile(
+    r"(?:(?:.*_)?inputs?(?:_layer)?(?:_?\d+)?|keras_tensor(?:_?\d+)?|serving_default.*"
+    r"|args?_\d+|onnx::.*|x\d*|X\d*|.*:\d+)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Response and regressors, complete and numeric.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n, p)
+        Without the intercept, in the order of the model's inputs.
+    y : ndarray of float64, shape (n,)
+    weights : ndarray of float64, shape (n,), or None
+    names : list of str
+        The regressors, as the table calls them.
+    target : str
+    dropped : int
+        Rows left out for missing values.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    names: list[str]
+    target: str
+    dropped: int
+
+
+def design_of(
+    model: AffineModel,
+    data: Any,
+    target: Any,
+    features: Sequence[str] | Mapping[str, str] | None,
+    weights: Any,
+    missing: str,
+) -> Design:
+    """Take regressors, response and weights out of a table.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, too many, not numeric, or have missing or infinite values.
+    """
+    table = load(data)
+    y, target_name = _column(table, target, "target", "y")
+    w, weights_name = (None, None) if weights is None else _column(table, weights, "weights", "")
+    taken = {name for name in (target_name, weights_name) if name is not None}
+    others = [name for name in table.names if name not in taken]
+    chosen = _features(model, table, others, features)
+    X = np.empty((table.rows, len(chosen)))  # noqa: N806
+    for place, name in enumerate(chosen):
+        X[:, place] = table.numbers(name)
+    names = chosen if table.named else list(model.feature_names)
+    used = dict(zip(names, X.T, strict=True))
+    used[target_name or "y"] = y
+    if w is not None:
+        used[weights_name or "weights"] = w
+    keep = _complete(used, table, missing)
+    if keep is not None:
+        X, y = X[keep], y[keep]  # noqa: N806
+        w = None if w is None else w[keep]
+    if not len(y):
+        raise DataError(f"{table.source}: no rows are left")
+    if w is not None and not (w > 0).all():
+        raise DataError(f"{table.source}: weights must be positive")
+    return Design(X, y, w, names, target_name or "y", table.rows - len(y))
+
+
+def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarray, str | None]:
+    """Return a column given by name, by place (of an array), or as values of its own."""
+    if isinstance(given, str):
+        return table.numbers(given), given
+    if isinstance(given, (int, np.integer)) and not table.named:
+        if not -len(table.names) <= given < len(table.names):
+            raise DataError(f"the array has {len(table.names)} columns; there is no {given}")
+        name = table.names[given]
+        return table.numbers(name), name
+    own = getattr(given, "name", None)
+    values = load({"values": np.asarray(given).reshape(-1)}).numbers("values")
+    if len(values) != table.rows:
+        raise DataError(f"the {role} has {len(values)} values; the table has {table.rows} rows")
+    # A Series has a name; if the table has it too, that column is no regressor.
+    return values, own if isinstance(own, str) and own else None
+
+
+def _features(
+    model: AffineModel,
+    table: Table,
+    others: list[str],
+    features: Sequence[str] | Mapping[str, str] | None,
+) -> list[str]:
+    """Return the column for each coefficient, in the model's order."""
+    wanted = list(model.feature_names)
+    if isinstance(features, str):
+        raise DataError("features must be a list of columns, not one name")
+    if isinstance(features, Mapping):
+        unknown = [name for name in features if name not in wanted]
+        lacking = [name for name in wanted if name not in features]
+        if unknown or lacking:
+            raise DataError(
+                f"features must name a column for each input of the model ({listed(wanted)})"
+            )
+        return [features[name] for name in wanted]
+    if features is not None:
+        chosen = [str(name) for name in features]
+        if len(chosen) != len(wanted):
+            raise DataError(
+                f"features lists {len(chosen)} columns; the model has {len(wanted)} inputs: "
+                f"{listed(wanted)}"
+            )
+        if len(set(chosen)) < len(chosen):
+            raise DataError("features lists a column twice")
+        return chosen
+    if table.named:
+        lacking = [name for name in wanted if name not in others]
+        if not lacking:
+            return wanted
+        if len(wanted) > 1 and _names_inputs(model):
+            raise DataError(
+                f"{table.source}: the model names its inputs, and the table has no column "
+                f"{listed(lacking)}. The model wants {listed(wanted)}; the table has "
+                f"{listed(others)}. Rename the columns, or give features="
+            )
+    if len(others) != len(wanted):
+        text = [name for name in others if not table.numeric(name)]
+        hint = f" (not numeric: {listed(text)})" if text else ""
+        raise DataError(
+            f"{table.source}: the model has {len(wanted)} inputs ({listed(wanted)}); the table has "
+            f"{len(others)} columns beside the target: {listed(others)}{hint}. Choose the columns "
+            "in the model's order with features= (--features A,B,C)"
+        )
+    return others
+
+
+def _names_inputs(model: AffineModel) -> bool:
+    """Tell whether each input is one number with a name that somebody gave it."""
+    return all(
+        int(np.prod(shape)) == 1 and not _AUTOMATIC.fullmatch(name) for name, shape in model.inputs
+    )
+
+
+def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.ndarray | None:
+    if missing not in ("raise", "drop"):
+        raise DataError(f"missing must be 'raise' or 'drop', not {missing!r}")
+    infinite = [name for name, values in used.items() if np.isinf(values).any()]
+    if infinite:
+        raise DataError(f"{table.source}: infinite values in {listed(infinite)}")
+    holes = {name: int(np.isnan(values).sum()) for name, values in used.items()}
+    if not any(holes.values()):
+        return None
+    keep = ~np.any([np.isnan(values) for values in used.values()], axis=0)
+    if missing == "drop":
+        return keep
+    where = ", ".join(f"{printable(name, 60)} ({count})" for name, count in holes.items() if count)
+    raise DataError(
+        f"{table.source}: {int((~keep).sum())} of {table.rows} rows have missing values, in "
+        f"{where}; fill them in, or leave those rows out with missing='drop' (--missing drop)"
+    )

@@ -1,0 +1,155 @@
+"""statsmodels results objects at coefficients that statsmodels did not estimate.
+
+The only module that touches statsmodels' results classes. What it returns are those classes
+themselves, with nothing of ours inside, so that they can be saved and loaded anywhere. What
+statsmodels would derive by assuming that the parameters minimise the loss is computed as a Wald
+statistic at the parameters and put into the objects' own cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.base.model import LikelihoodModelResults
+from statsmodels.discrete.discrete_model import BinaryResultsWrapper, Logit, LogitResults
+from statsmodels.regression.linear_model import (
+    OLS,
+    WLS,
+    OLSResults,
+    RegressionResults,
+    RegressionResultsWrapper,
+)
+
+from converter.regression.moments import Moments
+
+
+def ols_results(
+    exog: pd.DataFrame,
+    endog: pd.Series,
+    params: np.ndarray,
+    moments: Moments,
+    rss: float,
+    *,
+    has_constant: bool,
+    weights: np.ndarray | None = None,
+    cov_type: str = "nonrobust",
+    cov_kwds: dict[str, Any] | None = None,
+) -> RegressionResultsWrapper:
+    """Return OLS (or WLS) results at given parameters.
+
+    Parameters
+    ----------
+    exog : DataFrame, shape (n, p)
+        With the intercept column, if any.
+    endog : Series, shape (n,)
+    params : ndarray, shape (p,)
+    moments : Moments
+        At `params`.
+    rss : float
+        Weighted residual sum of squares at `params`.
+    has_constant : bool
+        Whether the model has an intercept; R2 is uncentred without.
+    weights : ndarray, shape (n,), optional
+    cov_type, cov_kwds
+        As statsmodels takes them.
+    """
+    if weights is None:
+        model: Any = OLS(endog, exog, hasconst=has_constant)
+    else:
+        model = WLS(endog, exog, weights=weights, hasconst=has_constant)
+    covariance = moments.covariance
+    # statsmodels judges the rank in the columns' own units, and only when it fits.
+    model.rank = moments.rank
+    model.df_model = float(moments.rank - int(has_constant))
+    model.df_resid = float(len(endog) - moments.rank)
+    model.normalized_cov_params = covariance
+    model.pinv_wexog = covariance @ np.asarray(model.wexog).T
+    model.wexog_singular_values = np.linalg.svd(moments.design.astype(np.float64), compute_uv=False)
+    model._data_attr.extend(["pinv_wexog"])
+    kind = OLSResults if weights is None else RegressionResults
+    results = kind(
+        model,
+        params,
+        normalized_cov_params=covariance,
+        scale=rss / model.df_resid,
+        cov_type=cov_type,
+        cov_kwds=dict(cov_kwds or {}),
+    )
+    # The constructor drops the scale it is given and would sum rounded residuals again.
+    results._cache["ssr"], results._cache["scale"] = rss, rss / model.df_resid
+    statistic = _wald(results, has_constant)
+    slopes = len(params) - int(has_constant)
+    results._cache["fvalue"] = statistic / slopes if slopes else np.nan
+    results._cache["f_pvalue"] = (
+        stats.f.sf(statistic / slopes, slopes, model.df_resid) if slopes else np.nan
+    )
+    return RegressionResultsWrapper(results)
+
+
+def logit_results(
+    exog: pd.DataFrame,
+    endog: pd.Series,
+    params: np.ndarray,
+    moments: Moments,
+    *,
+    has_constant: bool,
+    method: str,
+    converged: bool = True,
+    iterations: int = 0,
+    cov_type: str = "nonrobust",
+    cov_kwds: dict[str, Any] | None = None,
+) -> BinaryResultsWrapper:
+    """Return Logit results at given parameters; parameters as for `ols_results`.
+
+    Parameters
+    ----------
+    method : str
+        What the summary says of how the parameters came about.
+    converged : bool
+    iterations : int
+    """
+    model = Logit(endog, exog, check_rank=False, hasconst=has_constant)
+    slopes = moments.rank - int(has_constant)
+    model.df_model, model.df_resid = float(slopes), float(len(endog) - moments.rank)
+    fit = LikelihoodModelResults(model, params, moments.covariance, scale=1.0)
+    fit.mle_retvals = {"converged": converged, "iterations": iterations}
+    fit.mle_settings = {"optimizer": method, "start_params": None}
+    results = LogitResults(model, fit, cov_type=cov_type, cov_kwds=dict(cov_kwds or {}))
+    results.method = method
+    llnull = _null_log_likelihood(np.asarray(endog, dtype=float), has_constant)
+    results.set_null_options(llnull=llnull, attach_results=False)
+    # statsmodels counts df_model + 1 parameters, intercept or not.
+    llf = float(results.llf)
+    results._cache["aic"] = -2.0 * llf + 2.0 * moments.rank
+    results._cache["bic"] = -2.0 * llf + np.log(len(endog)) * moments.rank
+    results._cache["llr_pvalue"] = stats.chi2.sf(2.0 * (llf - llnull), slopes) if slopes else np.nan
+    return BinaryResultsWrapper(results)
+
+
+def _null_log_likelihood(y: np.ndarray, has_constant: bool) -> float:
+    """Return the log-likelihood of the model without regressors, in closed form."""
+    share = y.mean() if has_constant else 0.5
+    ones = float(y.sum())
+    zeros = len(y) - ones
+    return float(
+        (ones * np.log(share) if ones else 0.0) + (zeros * np.log1p(-share) if zeros else 0.0)
+    )
+
+
+def _wald(results: Any, has_constant: bool) -> float:
+    """Return the Wald statistic of all slopes at the parameters (not divided by their number)."""
+    chosen = slice(1 if has_constant else 0, None)
+    slopes = np.asarray(results.params)[chosen]
+    covariance = np.asarray(results.cov_params())[chosen, chosen]
+    if not len(slopes):
+        return float("nan")
+    # Correlations are better conditioned than covariances of columns in different units.
+    deviations = np.sqrt(np.diag(covariance))
+    if not (deviations > 0).all():
+        return float("inf") if slopes.any() else float("nan")
+    correlation = covariance / np.outer(deviations, deviations)
+    z = slopes / deviations
+    return float(z @ np.linalg.lstsq(correlation, z, rcond=None)[0])

@@ -1,0 +1,151 @@
+"""Scalers that were applied to the data before training, to be folded into the coefficients."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converter.errors import DataError, printable
+from converter.model import AffineModel
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """``scaled = (raw - shift) / scale``, column by column.
+
+    Parameters
+    ----------
+    shift, scale : ndarray of float64, shape (columns,) or ()
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+
+
+def scaler_of(given: Any, width: int, what: str) -> Scaler:
+    """Understand a scaler.
+
+    Parameters
+    ----------
+    given : fitted StandardScaler or MinMaxScaler, or mapping
+        A mapping has ``mean`` and ``scale``, or ``data_min`` and ``data_max`` (and
+        ``feature_range``, by default ``[0, 1]``); each a number or a list.
+    width : int
+        Columns that it must fit.
+    what : str
+        For messages.
+
+    Raises
+    ------
+    DataError
+        If it is none of these, is not fitted, or has another number of columns.
+    """
+    if isinstance(given, Mapping):
+        shift, scale = _from_mapping(given, what)
+    elif hasattr(given, "data_min_") and hasattr(given, "scale_") and hasattr(given, "min_"):
+        if getattr(given, "clip", False):
+            raise DataError(f"{what}: a MinMaxScaler with clip=True is not affine")
+        # scikit-learn: scaled = raw * scale_ + min_
+        factor = np.asarray(given.scale_, dtype=np.float64)
+        shift, scale = -np.asarray(given.min_, dtype=np.float64) / factor, 1.0 / factor
+    elif hasattr(given, "with_mean") and hasattr(given, "with_std"):
+        if not hasattr(given, "scale_"):
+            raise DataError(f"{what}: the StandardScaler is not fitted")
+        shift = np.asarray(given.mean_ if given.with_mean else 0.0, dtype=np.float64)
+        scale = np.asarray(given.scale_ if given.with_std else 1.0, dtype=np.float64)
+    else:
+        raise DataError(
+            f"{what}: expected a fitted StandardScaler or MinMaxScaler, or "
+            '{"mean": [...], "scale": [...]}'
+        )
+    for name, values in (("mean", shift), ("scale", scale)):
+        if values.shape not in ((), (width,)) or not np.isfinite(values).all():
+            raise DataError(
+                f"{what}: {name} has shape {list(values.shape)} where {width} finite numbers are "
+                "expected"
+            )
+    if not np.all(scale):
+        raise DataError(f"{what}: a scale is zero")
+    return Scaler(np.broadcast_to(shift, (width,)), np.broadcast_to(scale, (width,)))
+
+
+def _from_mapping(given: Mapping[str, Any], what: str) -> tuple[np.ndarray, np.ndarray]:
+    def numbers(key: str) -> np.ndarray:
+        try:
+            return np.asarray(given[key], dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{what}: {key!r} does not hold numbers") from None
+
+    keys = set(given)
+    if keys == {"mean", "scale"}:
+        return numbers("mean"), numbers("scale")
+    if {"data_min", "data_max"} <= keys <= {"data_min", "data_max", "feature_range"}:
+        low, high = numbers("data_min"), numbers("data_max")
+        bounds = np.asarray(given.get("feature_range", (0.0, 1.0)), dtype=np.float64)
+        if bounds.shape != (2,) or bounds[0] >= bounds[1]:
+            raise DataError(f"{what}: 'feature_range' must be two rising numbers")
+        scale = (high - low) / (bounds[1] - bounds[0])
+        return low - bounds[0] * scale, scale
+    raise DataError(
+        f"{what}: has the keys {sorted(map(str, keys))}; expected mean and scale, or data_min and "
+        "data_max"
+    )
+
+
+def read_scalers(path: str | os.PathLike[str]) -> tuple[Any, Any]:
+    """Read a scaler file: one for the inputs, or an object with ``inputs`` and ``target``.
+
+    Returns
+    -------
+    inputs, target : mapping or None
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    shown = printable(os.fspath(path))
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{shown}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{shown}: is not JSON: {printable(str(error))}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{shown}: expected an object with mean and scale")
+    if set(value) <= {"inputs", "target"} and value:
+        return value.get("inputs"), value.get("target")
+    return value, None
+
+
+def unscale(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineModel:
+    """Return the model in the units of the raw data.
+
+    With ``z = (x - m) / s`` and ``t = (y - my) / sy``, the network's ``t = a + b z`` is
+    ``y = my + sy (a - b m / s) + (sy b / s) x``.
+
+    Raises
+    ------
+    DataError
+        If a scaler does not fit, or the target's is given for a link other than the identity.
+    """
+    coef, intercept, has = model.coef, model.intercept, model.has_intercept
+    if scaler is not None:
+        inputs = scaler_of(scaler, coef.shape[1], "the scaler of the inputs")
+        coef = coef / inputs.scale
+        intercept = intercept - coef @ inputs.shift
+        has = has | (coef * inputs.shift).any(axis=1)
+    if target_scaler is not None:
+        if model.link != "identity" or model.family != "gaussian":
+            raise DataError("a scaler of the target only makes sense for a linear regression")
+        target = scaler_of(target_scaler, len(coef), "the scaler of the target")
+        coef = coef * target.scale[:, None]
+        intercept = intercept * target.scale + target.shift
+        has = has | (target.shift != 0)
+    return replace(model, coef=coef, intercept=intercept, has_intercept=has)

@@ -1,0 +1,223 @@
+"""Tables in: CSV, Parquet, Arrow, pandas, polars, numpy become named float64 columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from converter.errors import DataError, printable
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of one length.
+
+    Parameters
+    ----------
+    columns : dict of str to Arrow array or ndarray
+    rows : int
+    source : str
+        The file, or what kind of object it was, for messages.
+    named : bool
+        Whether the names are the user's (False for a bare numpy array).
+    """
+
+    columns: dict[str, Any]
+    rows: int
+    source: str
+    named: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.columns)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column as float64, missing values as NaN.
+
+        Raises
+        ------
+        DataError
+            If there is no such column, or it does not hold numbers.
+        """
+        if name not in self.columns:
+            raise DataError(
+                f"{self.source}: there is no column {name!r}; the table has {listed(self.names)}"
+            )
+        return _numbers(self.columns[name], name, self.source)
+
+    def numeric(self, name: str) -> bool:
+        """Tell whether a column holds numbers."""
+        try:
+            self.numbers(name)
+        except DataError:
+            return False
+        return True
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, the long tail left out."""
+    shown = ", ".join(printable(name, 60) for name in names[:_SHOWN])
+    more = len(names) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown or "no columns"
+
+
+def load(data: Any) -> Table:
+    """Read a table.
+
+    Parameters
+    ----------
+    data : path-like, DataFrame (pandas, polars), Arrow table, mapping, or array-like
+        A path names a CSV, Parquet or Arrow IPC file, told apart by content. Arrays have shape
+        (n, columns) or more axes, which are flattened.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read as a table.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return _file(Path(data))
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        return _pandas(data)
+    if hasattr(data, "__arrow_c_stream__"):
+        return _arrow(pa.table(data), type(data).__name__)
+    if isinstance(data, Mapping):
+        return _mapping(data)
+    return _array(data)
+
+
+def _file(path: Path) -> Table:
+    shown = printable(str(path))
+    try:
+        if not path.is_file():
+            raise DataError(f"{shown}: there is no such file")
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+    except OSError as error:
+        raise DataError(f"{shown}: cannot be read: {error.strerror}") from None
+    if not head.strip():
+        raise DataError(f"{shown}: the file is empty")
+    try:
+        if head[:4] == b"PAR1":
+            import pyarrow.parquet as pq
+
+            return _arrow(pq.read_table(path), shown)
+        if head[:6] == b"ARROW1":
+            import pyarrow.feather as feather
+
+            return _arrow(feather.read_table(path), shown)
+        return _arrow(_csv(path, head), shown)
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{shown}: cannot be read as a table: {printable(reason)}") from None
+
+
+def _csv(path: Path, head: bytes) -> pa.Table:
+    from pyarrow import csv
+
+    if b"\0" in head and path.suffix.lower() not in (".gz", ".bz2", ".zst"):
+        raise DataError(f"{path}: is not a CSV, Parquet or Arrow file")
+    first = head.split(b"\n", 1)[0]
+    # A header holds names; whichever separator stands there most often is the separator.
+    delimiter = max((b",", b";", b"\t"), key=first.count).decode()
+    return csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(delimiter=delimiter),
+        convert_options=csv.ConvertOptions(strings_can_be_null=True),
+    )
+
+
+def _arrow(table: pa.Table, source: str) -> Table:
+    _refuse_repeats(table.column_names, source)
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    return Table(columns, table.num_rows, source)
+
+
+def _pandas(frame: Any) -> Table:
+    names = [str(name) for name in frame.columns]
+    _refuse_repeats(names, "the DataFrame")
+    columns = {name: frame.iloc[:, place] for place, name in enumerate(names)}
+    return Table(columns, len(frame), "the DataFrame")
+
+
+def _mapping(data: Mapping[Any, Any]) -> Table:
+    columns = {str(name): np.asarray(values) for name, values in data.items()}
+    lengths = {len(values) if values.ndim else 1 for values in columns.values()}
+    if len(lengths) > 1:
+        raise DataError(f"the columns have different lengths: {sorted(lengths)}")
+    return Table(columns, lengths.pop() if lengths else 0, "the mapping")
+
+
+def _array(data: Any) -> Table:
+    array = np.asarray(data)
+    if array.dtype.names:
+        return _mapping({name: array[name] for name in array.dtype.names})
+    if array.ndim == 0:
+        raise DataError(f"expected a table, got {type(data).__name__}")
+    matrix = array.reshape(len(array), -1) if array.ndim != 1 else array[:, None]
+    columns = {f"x{i + 1}": matrix[:, i] for i in range(matrix.shape[1])}
+    return Table(columns, len(matrix), "the array", named=False)
+
+
+def _refuse_repeats(names: Sequence[str], source: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{source}: has two columns called {name!r}; rename one")
+        seen.add(name)
+
+
+def _numbers(column: Any, name: str, source: str) -> np.ndarray:
+    if isinstance(column, (pa.ChunkedArray, pa.Array)):
+        kind = column.type
+        if pa.types.is_null(kind):
+            return np.full(len(column), np.nan)
+        if not (
+            pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_boolean(kind)
+            or pa.types.is_decimal(kind)
+        ):
+            raise _not_numeric(name, source, str(kind), column)
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.uint8())
+        return np.array(
+            column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64, copy=True
+        )
+    if hasattr(column, "to_numpy"):
+        kind = column.dtype
+        if getattr(kind, "kind", "O") not in "fiub" or str(kind) == "category":
+            raise _not_numeric(name, source, str(kind), column)
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    array = np.asarray(column)
+    if array.dtype.kind == "O":
+        try:
+            return np.asarray(array, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise _not_numeric(name, source, "object", array) from None
+    if array.dtype.kind not in "fiub":
+        raise _not_numeric(name, source, str(array.dtype), array)
+    return array.astype(np.float64)
+
+
+def _not_numeric(name: str, source: str, kind: str, column: Any) -> DataError:
+    example = ""
+    for row, value in enumerate(column):
+        value = value.as_py() if hasattr(value, "as_py") else value
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            if value is not None:
+                example = f", for instance {printable(str(value), 40)!r} in row {row + 1}"
+                break
+    return DataError(f"{source}: column {name!r} is not numeric: it holds {kind}{example}")
