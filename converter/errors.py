@@ -95,5 +95,7 @@ def printable(text: str, limit: int = 300) -> str:
 
     Names come out of files that strangers wrote; a terminal must not obey them.
     """
+    if text.isprintable() and len(text) <= limit:
+        return text
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."

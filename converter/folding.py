@@ -16,10 +16,10 @@ import numpy as np
 from converter.errors import Finding, ModelFileError, Rejected, printable
 from converter.network import Input, Network, Output
 from converter.tracing.affine import Affine, Tape
-from converter.tracing.interpreter import Trace, trace
+from converter.tracing.interpreter import Rules, ShapeLog, Trace, trace
 from converter.tracing.linked import Linked
 from converter.tracing.opaque import Opaque
-from converter.tracing.primitives import Shift, Source
+from converter.tracing.primitives import Shift, Source, finite
 from converter.tracing.sizes import SizeDependent
 
 # Numbers that one sweep carries through the widest value of the tape: 64 MB of float64.
@@ -121,7 +121,7 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     if any(one.shape[:1] == (None,) for one in network.inputs if one.shape):
         return _trace_dynamic(network, outputs)
     shapes = [tuple(int(size or 0) for size in one.shape or ()) for one in network.inputs]
-    traced = trace(network, shapes, outputs)
+    traced = _run(network, shapes, outputs, {})
     leading = {shape[:1] for shape in shapes if len(shape) > 1}
     if len(leading) == 1:
         (rows,) = leading.pop()
@@ -130,6 +130,18 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
         ):
             return rows, traced
     return None, traced
+
+
+def _run(
+    network: Network,
+    shapes: Sequence[tuple[int, ...]],
+    outputs: Sequence[Output],
+    rules: Rules,
+    other: ShapeLog | None = None,
+) -> Trace:
+    # What overflows or divides by zero on the way is found when the weights are used.
+    with np.errstate(all="ignore"):
+        return trace(network, shapes, outputs, rules, other)
 
 
 def _show(shape: Sequence[int | None]) -> str:
@@ -145,12 +157,13 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
             for one in network.inputs
         ]
 
+    rules: Rules = {}
     try:
-        three = trace(network, shapes(3), outputs)
-        two = trace(network, shapes(2), outputs, three.shapes_read)
+        three = _run(network, shapes(3), outputs, rules)
+        two = _run(network, shapes(2), outputs, rules, three.shapes_read)
     except ModelFileError:
         # Some exporters fix the number of rows inside and leave it open at the door.
-        one = trace(network, shapes(1), outputs)
+        one = _run(network, shapes(1), outputs, rules)
         if all(
             isinstance(value, (Affine, Linked)) and value.shape[:1] == (1,) for value in one.outputs
         ):
@@ -390,7 +403,7 @@ def _forward(tape: Tape, inputs: Sequence[Affine], outputs: Sequence[Affine | np
             seeds = {one.index: seed.reshape(len(seed), *one.shape)}
             columns = slice(starts[place] + block.start, starts[place] + block.stop)
             full[:, columns] = run(seeds, len(seed), None).T
-    offset = run({}, 1, lambda s, v: v + s.constant)[0]
+    offset = run({}, 1, lambda s, v: v + finite(s.constant))[0]
     # Presence is a reachability question. Random marks at every shift reach exactly the outputs
     # on whose way a constant stands, except on a set of measure zero.
     marks = np.random.default_rng(0)

@@ -6,11 +6,13 @@ references) and declare sizes that it does not have. All of it is refused before
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o
 
 from converter.errors import ModelFileError, printable
 from converter.formats.containers import View
@@ -20,7 +22,18 @@ _MAX_DEPTH = 64
 # A compressed dataset may be this much larger than what is stored, plus a floor.
 _MAX_EXPANSION = 32
 _EXPANSION_FLOOR = 1 << 20
-_ATTRIBUTE_BYTES = 1 << 24
+_ATTRIBUTE_ELEMENTS = 1 << 20
+
+# What the HDF5 library raises on damaged files, by way of h5py.
+_DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError)
+
+
+@dataclass(slots=True)
+class Subtree:
+    """The groups and datasets below a group, by path relative to it (``""`` is itself)."""
+
+    groups: dict[str, h5g.GroupID] = field(default_factory=dict)
+    datasets: dict[str, h5d.DatasetID] = field(default_factory=dict)
 
 
 class Hdf5:
@@ -41,86 +54,115 @@ class Hdf5:
         self.content = content
         self._seen = 0
         try:
-            self.root = h5py.File(View(content), "r")
-        except (OSError, RuntimeError, ValueError) as error:
+            self._file = h5py.File(View(content), "r")
+            self.root = self._file.id
+            self._names = set(h5g.open(self.root, b"/"))
+        except _DAMAGE as error:
             raise ModelFileError(f"is a damaged HDF5 file: {_brief(error)}") from None
 
-    def group(self, parent: h5py.Group, name: str) -> h5py.Group | None:
-        """Return a subgroup by path, or None if there is none.
+    def subtree(self, name: str) -> Subtree | None:
+        """Walk everything below one group of the root, once.
 
         Raises
         ------
         ModelFileError
-            If a link on the way is not a hard link, or leads to something else than a group.
+            If a link on the way is not a hard link, or there are absurdly many objects.
         """
-        found = self._follow(parent, name)
-        if found is not None and not isinstance(found, h5py.Group):
-            raise ModelFileError(f"is damaged: {printable(name)!r} is no group")
-        return found
+        if name.encode() not in self._names:
+            return None
+        tree = Subtree()
+        try:
+            root = h5g.open(self.root, b"/")
+            stack = [(self._open(root, name.encode(), name), "", 0)]
+            while stack:
+                item, path, depth = stack.pop()
+                if isinstance(item, h5d.DatasetID):
+                    tree.datasets[path] = item
+                    continue
+                if not isinstance(item, h5g.GroupID):
+                    raise ModelFileError(f"has something odd at {printable(path)!r}")
+                if depth > _MAX_DEPTH:
+                    raise ModelFileError("has groups nested too deeply")
+                tree.groups[path] = item
+                for child in item:
+                    below = (
+                        f"{path}/{child.decode('utf-8', 'replace')}"
+                        if path
+                        else child.decode("utf-8", "replace")
+                    )
+                    stack.append((self._open(item, child, below), below, depth + 1))
+        except _DAMAGE as error:
+            if isinstance(error, ModelFileError):
+                raise
+            raise ModelFileError(f"is a damaged HDF5 file: {_brief(error)}") from None
+        return tree
 
-    def array(self, parent: h5py.Group, name: str) -> np.ndarray | None:
-        """Return a dataset by path: a view of the map where it is stored in one piece.
+    def _open(self, group: h5g.GroupID, name: bytes, path: str) -> Any:
+        self._seen += 1
+        if self._seen > _MAX_OBJECTS:
+            raise ModelFileError(f"has more than {_MAX_OBJECTS:,} objects")
+        if group.links.get_info(name).type != h5l.TYPE_HARD:
+            raise ModelFileError(
+                f"has a link at {printable(path)!r} that may lead to another file; refused"
+            )
+        return h5o.open(group, name)
+
+    def array(self, dataset: h5d.DatasetID, path: str) -> np.ndarray:
+        """Return a dataset's values: a view of the map where it is stored in one piece.
 
         Raises
         ------
         ModelFileError
             If it is kept outside the file, declares more than it has, or is not numeric.
         """
-        found = self._follow(parent, name)
-        if found is None:
-            return None
-        shown = printable(f"{parent.name}/{name}")
-        if not isinstance(found, h5py.Dataset):
-            raise ModelFileError(f"is damaged: {shown!r} is no dataset")
+        shown = printable(path)
         try:
-            return self._array(found, shown)
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            return self._array(dataset, shown)
+        except _DAMAGE as error:
             if isinstance(error, ModelFileError):
                 raise
             raise ModelFileError(f"is damaged at {shown!r}: {_brief(error)}") from None
 
-    def _array(self, dataset: h5py.Dataset, shown: str) -> np.ndarray:
-        if dataset.is_virtual or dataset.external:
+    def _array(self, dataset: h5d.DatasetID, shown: str) -> np.ndarray:
+        made = dataset.get_create_plist()
+        if made.get_layout() == h5d.VIRTUAL or made.get_external_count():
             raise ModelFileError(f"keeps {shown!r} in other files; refused")
-        dtype = dataset.dtype
+        dtype, shape = dataset.dtype, dataset.shape
         bfloat16 = False
         if dtype.kind == "V" and dtype.itemsize == 2 and self.text(dataset, "dtype") == "bfloat16":
             bfloat16 = True
         elif dtype.kind not in "fiub":
             raise ModelFileError(f"holds values of type {dtype} at {shown!r}; expected numbers")
-        if dataset.shape is None:
+        if shape is None:
             raise ModelFileError(f"has nothing at {shown!r}")
-        size = int(np.prod(dataset.shape, dtype=object)) * dtype.itemsize
-        stored = dataset.id.get_storage_size()
-        offset = dataset.id.get_offset()
+        size = math.prod(shape) * dtype.itemsize
+        stored = dataset.get_storage_size()
+        offset = dataset.get_offset()
         if offset is not None:
             if stored != size or offset + size > len(self.content):
                 raise ModelFileError(f"is cut short or damaged at {shown!r}")
-            flat = np.frombuffer(self.content[offset : offset + size], dtype)
-            array = flat.reshape(dataset.shape)
+            array = np.frombuffer(self.content[offset : offset + size], dtype).reshape(shape)
         elif size == 0:
-            array = np.empty(dataset.shape, dtype)
+            array = np.empty(shape, dtype)
         else:
             limit = _EXPANSION_FLOOR + _MAX_EXPANSION * min(stored, len(self.content))
             if stored == 0 or size > limit:
                 raise ModelFileError(
                     f"declares {size:,} bytes at {shown!r} and stores {stored:,}; refused"
                 )
-            array = dataset[()]
-            array = np.asarray(array)
+            array = np.asarray(h5py.Dataset(dataset)[()])
         if bfloat16:
-            bits = np.ascontiguousarray(array).view(np.uint16).reshape(dataset.shape)
+            bits = np.ascontiguousarray(array).view(np.uint16).reshape(shape)
             array = (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return array
 
     def text(self, owner: Any, name: str) -> str | None:
         """Return a string attribute, or None if there is none."""
         value = self._attribute(owner, name)
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(-1)[0]
-            return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
         return value if isinstance(value, str) else None
 
     def names(self, owner: Any, name: str) -> list[str] | None:
@@ -142,75 +184,24 @@ class Hdf5:
 
     def _attribute(self, owner: Any, name: str) -> Any:
         try:
-            if name not in owner.attrs:
+            key = name.encode()
+            if not h5a.exists(owner, key):
                 return None
-            kind = owner.attrs.get_id(name)
-            if int(np.prod(kind.shape, dtype=object)) > _ATTRIBUTE_BYTES:
+            shape = h5a.open(owner, key).shape
+            if math.prod(shape or ()) > _ATTRIBUTE_ELEMENTS:
                 raise ModelFileError(f"has an attribute {name!r} of an absurd size")
-            return owner.attrs[name]
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            return h5py.AttributeManager(_Owner(owner))[name]
+        except _DAMAGE as error:
             if isinstance(error, ModelFileError):
                 raise
             raise ModelFileError(f"is damaged at attribute {name!r}: {_brief(error)}") from None
 
-    def datasets(self, parent: h5py.Group, prefix: str = "") -> Iterator[str]:
-        """Yield the paths of all datasets below a group.
 
-        Raises
-        ------
-        ModelFileError
-            If a link is not a hard link, or there are absurdly many objects.
-        """
-        stack = [(parent, prefix, 0)]
-        while stack:
-            group, path, depth = stack.pop()
-            if depth > _MAX_DEPTH:
-                raise ModelFileError("has groups nested too deeply")
-            for name in self._children(group):
-                self._seen += 1
-                if self._seen > _MAX_OBJECTS:
-                    raise ModelFileError(f"has more than {_MAX_OBJECTS:,} objects")
-                child = self._one(group, name)
-                if isinstance(child, h5py.Group):
-                    stack.append((child, f"{path}{name}/", depth + 1))
-                else:
-                    yield f"{path}{name}"
+class _Owner:
+    """What h5py's attribute manager wants of an object: its identifier."""
 
-    def _children(self, group: h5py.Group) -> list[str]:
-        try:
-            return list(group)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelFileError(f"is a damaged HDF5 file: {_brief(error)}") from None
-
-    def _follow(self, parent: h5py.Group, name: str) -> Any:
-        here: Any = parent
-        for part in name.split("/"):
-            if part in ("", ".", ".."):
-                raise ModelFileError(f"has a weight at the impossible path {printable(name)!r}")
-            if not isinstance(here, h5py.Group):
-                return None
-            here = self._one(here, part)
-            if here is None:
-                return None
-        return here
-
-    def _one(self, group: h5py.Group, name: str) -> Any:
-        try:
-            link = group.get(name, getlink=True)
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                raise ModelFileError(
-                    f"has a link at {printable(f'{group.name}/{name}')!r} that may lead to "
-                    "another file; refused"
-                )
-            return group[name]
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            if isinstance(error, ModelFileError):
-                raise
-            raise ModelFileError(
-                f"is a damaged HDF5 file at {printable(name)!r}: {_brief(error)}"
-            ) from None
+    def __init__(self, identifier: Any) -> None:
+        self.id = identifier
 
 
 def _brief(error: Exception) -> str:

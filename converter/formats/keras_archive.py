@@ -14,7 +14,7 @@ import numpy as np
 from converter.errors import ModelFileError, printable
 from converter.formats import keras_graph
 from converter.formats.archive import Archive
-from converter.formats.hdf5 import Hdf5
+from converter.formats.hdf5 import Hdf5, Subtree
 from converter.formats.keras_config import Layer, Model, load_json, parse_model
 from converter.formats.keras_weights import snake_case
 from converter.network import Network
@@ -44,6 +44,7 @@ class _Weights:
 
     def __init__(self, file: Hdf5) -> None:
         self.file = file
+        self.tree = file.subtree("layers") or Subtree()
         self.taken: set[str] = set()
         self.foreign: list[str] = []
         self.shared: dict[int, dict[str, np.ndarray]] = {}
@@ -57,10 +58,7 @@ class _Weights:
             If a layer lacks weights or has too many, or the file holds more than the layers.
         """
         self._model(model, "")
-        root = self.file.group(self.file.root, "layers")
-        if root is None:
-            return
-        for path in self.file.datasets(root, "layers/"):
+        for path in self.tree.datasets:
             if path not in self.taken and not path.startswith(tuple(self.foreign)):
                 raise ModelFileError(
                     f"holds weights at {printable(path)!r} in {_WEIGHTS} that no layer uses"
@@ -74,9 +72,9 @@ class _Weights:
             name = snake_case(layer.class_name.split(">")[-1])
             count = used[name] = used.get(name, -1) + 1
             # A Sequential model's own list leaves its InputLayer out; the count is the same.
-            path = f"{prefix}layers/{name}{f'_{count}' if count else ''}"
+            path = f"{prefix}{name}{f'_{count}' if count else ''}"
             if layer.model is not None:
-                self._model(layer.model, f"{path}/")
+                self._model(layer.model, f"{path}/layers/")
             elif layer.roles is None:
                 self.foreign.append(f"{path}/")
             else:
@@ -84,11 +82,11 @@ class _Weights:
 
     def _layer(self, layer: Layer, path: str) -> None:
         assert layer.roles is not None
-        group = self.file.group(self.file.root, f"{path}/vars")
-        if (group is None or not len(group)) and layer.roles and layer.shared_id in self.shared:
+        group = self.tree.groups.get(f"{path}/vars")
+        stored = [] if group is None else sorted((name.decode() for name in group), key=_place)
+        if not stored and layer.roles and layer.shared_id in self.shared:
             layer.weights = self.shared[layer.shared_id]
             return
-        stored = sorted(group, key=_place) if group is not None else []
         wanted = [role.name for role in layer.roles]
         if group is not None:
             said = self.file.text(group, "name")
@@ -103,11 +101,12 @@ class _Weights:
                 f"{_WEIGHTS} holds {len(stored)} for it at {path!r}"
             )
         for place, name in enumerate(stored):
-            self.taken.add(f"{path}/vars/{name}")
+            where = f"{path}/vars/{name}"
+            self.taken.add(where)
             if place < len(wanted):
-                array = self.file.array(group, name)
-                assert array is not None
-                layer.weights[wanted[place]] = array
+                if where not in self.tree.datasets:
+                    raise ModelFileError(f"has no weight at {printable(where)!r}")
+                layer.weights[wanted[place]] = self.file.array(self.tree.datasets[where], where)
         if layer.shared_id is not None and layer.roles:
             self.shared[layer.shared_id] = layer.weights
 

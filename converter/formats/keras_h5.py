@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.formats import keras_graph
 from converter.formats.containers import map_file
-from converter.formats.hdf5 import Hdf5
+from converter.formats.hdf5 import Hdf5, Subtree
 from converter.formats.keras_config import Layer, Model, load_json, parse_model
 from converter.network import Network
 
@@ -27,7 +24,7 @@ def read(path: Path, shown: str) -> Network:
     file = Hdf5(content)
     config = file.text(file.root, "model_config")
     if config is None:
-        if file.group(file.root, "model_weights") is None and file.group(file.root, "layers"):
+        if file.subtree("layers") is not None:
             raise ModelFileError("holds weights only; save the whole model")
         raise ModelFileError("is an HDF5 file without a Keras model (no model_config)")
     record = load_json(config, "model_config")
@@ -56,10 +53,10 @@ def _assign(file: Hdf5, model: Model) -> None:
     ModelFileError
         If layers and stored weights do not correspond.
     """
-    group = file.group(file.root, "model_weights")
-    if group is None:
+    tree = file.subtree("model_weights")
+    if tree is None or "" not in tree.groups:
         raise ModelFileError("has a configuration and no weights (no group model_weights)")
-    names = file.names(group, "layer_names")
+    names = file.names(tree.groups[""], "layer_names")
     if names is None:
         raise ModelFileError("does not list its layers (no attribute layer_names)")
     if len(set(names)) < len(names):
@@ -69,19 +66,24 @@ def _assign(file: Hdf5, model: Model) -> None:
         layer = by_name.pop(name, None)
         if layer is None:
             raise ModelFileError(f"holds weights for {printable(name)!r}, which is no layer")
-        own = file.group(group, name)
+        own = tree.groups.get(name)
         stored = [] if own is None else file.names(own, "weight_names") or []
         wanted = list(_weights(layer))
         if any(one.roles is None and one.model is None for one, _ in wanted):
             continue  # an unknown layer within: it is refused, and the order is not known
-        _distribute(file, own, stored, layer, [(one, role) for one, role in wanted if role])
+        _distribute(file, tree, stored, layer, name, [(one, role) for one, role in wanted if role])
     for layer in by_name.values():
         if any(role for _, role in _weights(layer)):
             raise ModelFileError(f"has no weights for layer {printable(layer.name)!r}")
 
 
 def _distribute(
-    file: Hdf5, own: Any, stored: list[str], layer: Layer, wanted: list[tuple[Layer, str]]
+    file: Hdf5,
+    tree: Subtree,
+    stored: list[str],
+    layer: Layer,
+    group: str,
+    wanted: list[tuple[Layer, str]],
 ) -> None:
     if len(stored) != len(wanted):
         raise ModelFileError(
@@ -94,10 +96,10 @@ def _distribute(
             raise ModelFileError(
                 f"layer {printable(one.name)!r} wants {role} where the file has {printable(name)!r}"
             )
-        array = file.array(own, name)
-        if array is None:
+        path = f"{group}/{name}"
+        if path not in tree.datasets:
             raise ModelFileError(f"lacks the weight {printable(name)!r}")
-        one.weights[role] = np.asarray(array)
+        one.weights[role] = file.array(tree.datasets[path], path)
 
 
 def _weights(layer: Layer) -> Iterator[tuple[Layer, str]]:

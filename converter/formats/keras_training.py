@@ -51,7 +51,7 @@ def training_of(model: Model, compiled: Any, outputs: Sequence[str]) -> Training
         if layer.is_operator:
             continue
         penalties.extend((name, penalty) for penalty in _penalties(layer))
-        if layer.class_name in _STOCHASTIC:
+        if layer.class_name in _STOCHASTIC and _strength(layer):
             stochastic.append((name, layer.class_name))
         if not layer.trainable and layer.weights and any(r.trainable for r in layer.roles or ()):
             notes.append(f"layer {printable(name)} was frozen: its weights were not trained")
@@ -105,6 +105,11 @@ def _canonical(name: str) -> str:
     plain = name if name.islower() or "_" in name else snake_case(name)
     plain = _ALIASES.get(name.lower(), plain)
     return _ALIASES.get(plain, plain)
+
+
+def _strength(layer: Layer) -> Any:
+    """Return how much a layer that acts in training only did: its rate or its deviation."""
+    return layer.config.get("rate", layer.config.get("stddev", 1.0))
 
 
 def _penalties(layer: Layer) -> list[str]:

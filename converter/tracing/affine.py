@@ -232,7 +232,6 @@ def _add(a: Any, b: Any) -> Affine:
     if not isinstance(a, Affine):
         a, b = b, a
     shape = np.broadcast_shapes(a.shape, np.shape(b))
-    check_size(shape)
     a = broadcast_to(a, shape)
     if isinstance(b, Affine):
         return a.tape.record(Add(2), [a, broadcast_to(b, shape)], shape)
@@ -245,7 +244,6 @@ def _multiply(a: Any, b: Any) -> Affine:
     value, constant = (a, b) if isinstance(a, Affine) else (b, a)
     constant = _numeric(constant)
     shape = np.broadcast_shapes(value.shape, constant.shape)
-    check_size(shape)
     value = broadcast_to(value, shape)
     return value.tape.record(Scale(constant), [value], shape)
 
@@ -259,7 +257,6 @@ def _divide(a: Any, b: Any) -> Affine:
     if not divisor.all():
         raise NotAffine("divides by a constant that is zero")
     shape = np.broadcast_shapes(a.shape, divisor.shape)
-    check_size(shape)
     a = broadcast_to(a, shape)
     return a.tape.record(Scale(1.0 / divisor), [a], shape)
 

@@ -27,6 +27,9 @@ Value = Any  # None (an absent optional input) | ndarray | SizeDependent | Affin
 # The shape that each shape-reading node reported, by the node's place in the network.
 ShapeLog = dict[int, np.ndarray]
 
+# The meaning of each node, by its place; or why it has none.
+Rules = dict[int, Rule | NotAffine]
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -53,6 +56,7 @@ def trace(
     network: Network,
     shapes: Sequence[tuple[int, ...]],
     outputs: Sequence[Output],
+    rules: Rules,
     other: ShapeLog | None = None,
 ) -> Trace:
     """Execute the network on affine values.
@@ -64,6 +68,8 @@ def trace(
         A concrete shape for each input.
     outputs : sequence of Output
         What is asked for; nodes that none of it needs are not run.
+    rules : dict
+        Meanings found so far, by the node's place; filled in, for the next trace.
     other : dict, optional
         `Trace.shapes_read` of a run with another number of rows: a size that differs there
         depends on the number of rows and must not enter the numbers.
@@ -88,7 +94,12 @@ def trace(
     log: ShapeLog = {}
     for place, node in nodes:
         operands = [_look_up(edges, name, node) for name in node.inputs]
-        results = _Step(network, node, tape, place, log, other).run(operands)
+        if place not in rules:
+            try:
+                rules[place] = rule_for(node, network.dialect)
+            except NotAffine as unknown:
+                rules[place] = unknown
+        results = _Step(node, rules[place], tape, place, log, other).run(operands)
         for name, result in zip(node.outputs, results, strict=True):
             if name:
                 edges[name] = result
@@ -140,8 +151,8 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[Output]) -> list[tuple[int,
 class _Step:
     """One node being executed."""
 
-    network: Network
     node: Node
+    meaning: Rule | NotAffine
     tape: Tape
     place: int
     log: ShapeLog
@@ -158,7 +169,9 @@ class _Step:
         count = len(self.node.outputs)
         rule: Rule | None = None
         try:
-            rule = rule_for(self.node, self.network.dialect)
+            if isinstance(self.meaning, NotAffine):
+                raise self.meaning
+            rule = self.meaning
             if shapeless:
                 if rule.refusal:
                     raise NotAffine(rule.refusal)
@@ -222,8 +235,7 @@ class _Step:
     def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
         prepared = [_prepare(o, traced, rule) for o in operands]
         try:
-            with np.errstate(all="ignore"):
-                results = rule.call(prepared)
+            results = rule.call(prepared)
         except ModelFileError as error:
             raise ModelFileError(f"{_where(self.node)}: {error}") from None
         except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
@@ -238,12 +250,14 @@ class _Step:
                 f"makes {len(results)}"
             )
         results = results[: len(self.node.outputs)]
-        largest = max([MAX_ELEMENTS, *(np.size(o) for o in prepared if isinstance(o, np.ndarray))])
         for result in results:
-            if isinstance(result, np.ndarray) and result.size > largest:
+            if not isinstance(result, np.ndarray) or result.size <= MAX_ELEMENTS:
+                continue
+            largest = max(np.size(o) for o in prepared) if prepared else 0
+            if result.size > max(largest, MAX_ELEMENTS):
                 raise ModelFileError(
                     f"{_where(self.node)} makes a constant of {result.size:,} elements; at most "
-                    f"{largest:,} are computed"
+                    f"{MAX_ELEMENTS:,} are computed"
                 )
         return [self._origin(result) for result in results]
 
@@ -303,8 +317,7 @@ def _shapes(rule: Rule, operands: list[Value]) -> list[tuple[int, ...]] | None:
         for o in operands
     ]
     try:
-        with np.errstate(all="ignore"):
-            return [np.shape(result) for result in rule.call(zeros)]
+        return [np.shape(result) for result in rule.call(zeros)]
     except (NotAffine, ValueError, IndexError, TypeError, OverflowError, MemoryError):
         return None
 

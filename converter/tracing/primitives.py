@@ -65,13 +65,13 @@ class Scale:
     """The product with a constant that broadcasts to the value's shape."""
 
     def __init__(self, constant: np.ndarray | np.floating) -> None:
-        self.constant = finite(np.asarray(constant))
+        self.constant = np.asarray(constant)
 
     def forward(self, *values: np.ndarray) -> np.ndarray:
-        return values[0] * self.constant
+        return values[0] * finite(self.constant)
 
     def adjoint(self, value: np.ndarray) -> tuple[np.ndarray, ...]:
-        return (value * self.constant,)
+        return (value * finite(self.constant),)
 
 
 class Shift:
@@ -87,7 +87,7 @@ class Shift:
     """
 
     def __init__(self, constant: np.ndarray, where: np.ndarray | None = None) -> None:
-        self.constant = finite(constant)
+        self.constant = constant
         self.where = where
 
     def forward(self, *values: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ class Shift:
         """
         shape = value.shape[1:]
         rows = value.reshape(len(value), -1)
-        constant = np.broadcast_to(self.constant, shape).reshape(-1)
+        constant = np.broadcast_to(finite(self.constant), shape).reshape(-1)
         used = rows != 0
         if self.where is not None:
             used = used & np.broadcast_to(self.where, shape).reshape(-1)
