@@ -69,12 +69,20 @@ class NotAffine(Exception):
     node, operation : str, optional
         Where the reason lies, if not in the operation being applied (a sigmoid is only known
         to be misplaced when a later operation uses its result).
+    shape : tuple of int, optional
+        The shape of the result, where the rule knows it.
     """
 
     def __init__(
-        self, reason: str, *, node: str | None = None, operation: str | None = None
+        self,
+        reason: str,
+        *,
+        node: str | None = None,
+        operation: str | None = None,
+        shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(reason)
+        self.shape = shape
         self.reason = reason
         self.node = node
         self.operation = operation

@@ -91,7 +91,9 @@ class AffineModel:
             if missing:
                 raise ValueError(f"no values for the inputs {missing}")
             parts = [data[name] for name, _ in self.inputs]
-        elif isinstance(data, (list, tuple)) and len(self.inputs) > 1:
+        elif isinstance(data, (list, tuple)) and (
+            len(self.inputs) > 1 or (len(data) == 1 and np.ndim(data[0]) > 1)
+        ):
             parts = data
         else:
             parts = [data]

@@ -191,7 +191,10 @@ class _Step:
                     refused.reason,
                 )
             ] = None
-            shapes = None if rule is None else _shapes(rule, plain)
+            if refused.shape is not None:
+                shapes: list[tuple[int, ...]] | None = [refused.shape]
+            else:
+                shapes = None if rule is None else _shapes(rule, plain)
             if shapes is None or len(shapes) < count:
                 return [Opaque(tuple(findings), None)] * count
             return [Opaque(tuple(findings), self.tape.source(shapes[i])) for i in range(count)]

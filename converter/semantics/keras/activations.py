@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from converter.errors import NotAffine, printable
 from converter.semantics.keras.layer import Layer
 from converter.tracing.linked import Linked, UsedLink, sigmoid
@@ -35,16 +37,18 @@ def activate(x: Any, activation: Any) -> Any:
     if activation is None or activation == "linear":
         return x
     if not isinstance(activation, str):
-        raise NotAffine(_custom(activation), operation="activation")
+        raise NotAffine(_custom(activation), operation="activation", shape=np.shape(x))
     if activation == "sigmoid":
         linked = sigmoid(x)
         return replace(linked, operation="sigmoid") if isinstance(linked, Linked) else linked
     if activation in NONLINEAR:
         if isinstance(x, Linked):
             raise UsedLink()
-        raise NotAffine(NONLINEAR[activation], operation=activation)
+        raise NotAffine(NONLINEAR[activation], operation=activation, shape=np.shape(x))
     raise NotAffine(
-        "an unknown activation; nothing is known about what it computes", operation=activation
+        "an unknown activation; nothing is known about what it computes",
+        operation=activation,
+        shape=np.shape(x),
     )
 
 
