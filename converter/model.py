@@ -55,7 +55,7 @@ class AffineModel:
     format: str = ""
     training: Training = field(default_factory=Training)
 
-    def linear_predictor(self, X: Any) -> np.ndarray:  # noqa: N803 (scikit-learn's name)
+    def linear_predictor(self, X: Any) -> np.ndarray:
         """Return ``X @ coef.T + intercept``.
 
         Parameters
@@ -75,7 +75,7 @@ class AffineModel:
         matrix = self._matrix(X)
         return matrix @ self.coef.T + self.intercept
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Return what the network returns for each row of `X`; see `linear_predictor`."""
         eta = self.linear_predictor(X)
         if self.link == "identity":

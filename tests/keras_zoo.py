@@ -130,8 +130,7 @@ def nested_frozen() -> keras.Model:
     part.layers[0].trainable = False
     part.layers[1].trainable = False
     deep = keras.Sequential([keras.Input((3,)), part, layers.Dense(2)])
-    whole = keras.Sequential([keras.Input((3,)), deep, layers.Dense(1)])
-    return whole
+    return keras.Sequential([keras.Input((3,)), deep, layers.Dense(1)])
 
 
 def confusing_names() -> keras.Model:

@@ -331,7 +331,7 @@ def convert(
     has_constant = bool(folded.has_intercept[0])
     terms = [_constant_name(design.names)] * has_constant + design.names
     params = np.concatenate([folded.intercept[:1], folded.coef[0]])[int(not has_constant) :]
-    X = _with_constant(design.X, has_constant)  # noqa: N806
+    X = _with_constant(design.X, has_constant)
     moments = moments_at(chosen, X, design.y, params, design.weights)
     if chosen.name == "gaussian" and len(design.y) <= moments.rank:
         raise DataError(
@@ -426,7 +426,7 @@ def _constant_name(names: list[str]) -> str:
     return name
 
 
-def _with_constant(X: np.ndarray, has_constant: bool) -> np.ndarray:  # noqa: N803
+def _with_constant(X: np.ndarray, has_constant: bool) -> np.ndarray:
     return np.column_stack([np.ones(len(X)), X]) if has_constant else X
 
 
@@ -437,7 +437,7 @@ def _rss(moments: Moments) -> float:
 
 def _fit_caveats(
     family: Family,
-    X: np.ndarray,  # noqa: N803
+    X: np.ndarray,
     design: Design,
     params: np.ndarray,
     moments: Moments,

@@ -67,7 +67,7 @@ def design_of(
     taken = {name for name in (target_name, weights_name) if name is not None}
     others = [name for name in table.names if name not in taken]
     chosen = _features(model, table, others, features)
-    X = np.empty((table.rows, len(chosen)))  # noqa: N806
+    X = np.empty((table.rows, len(chosen)))
     for place, name in enumerate(chosen):
         X[:, place] = table.numbers(name)
     names = chosen if table.named else list(model.feature_names)
@@ -77,7 +77,7 @@ def design_of(
         used[weights_name or "weights"] = w
     keep = _complete(used, table, missing)
     if keep is not None:
-        X, y = X[keep], y[keep]  # noqa: N806
+        X, y = X[keep], y[keep]
         w = None if w is None else w[keep]
     if not len(y):
         raise DataError(f"{table.source}: no rows are left")

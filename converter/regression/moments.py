@@ -42,7 +42,7 @@ class Moments:
         """Return the state before any row."""
         return cls(np.zeros((0, terms + 1)), 0)
 
-    def update(self, X: np.ndarray, residual: np.ndarray) -> Moments:  # noqa: N803
+    def update(self, X: np.ndarray, residual: np.ndarray) -> Moments:
         """Return the state after more rows.
 
         Parameters
@@ -144,7 +144,7 @@ class Moments:
 
 def moments_at(
     family: Family,
-    X: np.ndarray,  # noqa: N803
+    X: np.ndarray,
     y: np.ndarray,
     beta: np.ndarray,
     weights: np.ndarray | None = None,
@@ -162,7 +162,7 @@ def moments_at(
     """
     state = Moments.empty(X.shape[1])
     if X.size * X.shape[1] <= _EXTENDED:
-        X, y, beta = (a.astype(np.longdouble) for a in (X, y, beta))  # noqa: N806
+        X, y, beta = (a.astype(np.longdouble) for a in (X, y, beta))
     for start in range(0, len(X), _ROWS):
         rows = slice(start, start + _ROWS)
         eta = X[rows] @ beta

@@ -85,7 +85,7 @@ class Optimality:
 
 def optimum_of(
     family: Family,
-    X: np.ndarray,  # noqa: N803
+    X: np.ndarray,
     y: np.ndarray,
     start: np.ndarray,
     at_start: Moments,
@@ -120,7 +120,7 @@ def optimum_of(
 
 def _maximise(
     family: Family,
-    X: np.ndarray,  # noqa: N803
+    X: np.ndarray,
     y: np.ndarray,
     params: np.ndarray,
     moments: Moments,

@@ -61,8 +61,8 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803 (ONNX's name)
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> Any:
     if np.ndim(a) != 2 or np.ndim(b) != 2:
         raise ValueError("Gemm multiplies matrices of two axes")
@@ -83,8 +83,8 @@ def gemm_7(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> Any:
     return gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
 

@@ -90,7 +90,7 @@ def _round_bfloat16(array: np.ndarray) -> np.ndarray:
 
 OPERATORS: dict[str, Operator] = {
     "Cast": Operator({6: cast}, moves="first", inert=frozenset({"saturate", "round_mode"})),
-    "Constant": Operator({1: constant_1, 11: constant}),
+    "Constant": Operator({1: constant_1, 12: constant}),
     "ConstantOfShape": Operator({9: constant_of_shape}, shape_operands=frozenset({0})),
     "Shape": Operator({1: shape_1, 15: shape_15}, reads_shape=True),
     "Size": Operator({1: size}, reads_shape=True),

@@ -109,8 +109,8 @@ OPERATORS: dict[str, Operator] = {
     "Softmax": Operator({1: _softmax_1, 13: _softmax}, refusal=_LINK_INSIDE),
     "Where": Operator({9: _where}, refusal=_CHOICE),
     "Pow": Operator({7: _binary(np.power)}, refusal="a power of a value that depends on the input"),
-    "Max": Operator({8: _variadic(np.maximum)}, refusal=_CHOICE),
-    "Min": Operator({8: _variadic(np.minimum)}, refusal=_CHOICE),
+    "Max": Operator({6: _variadic(np.maximum)}, refusal=_CHOICE),
+    "Min": Operator({6: _variadic(np.minimum)}, refusal=_CHOICE),
     **_table(
         _FUNCTION,
         6,

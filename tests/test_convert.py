@@ -1,0 +1,345 @@
+"""`convert`: tables in, statsmodels out, and clear words when they do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import statsmodels.api as sm
+from conftest import FIXTURES
+from models import affine
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+import converter
+from converter.network import Loss, Training
+
+LONGLEY = pd.read_csv(FIXTURES / "longley.csv")
+SPECTOR = pd.read_csv(FIXTURES / "spector.csv")
+NETWORK = FIXTURES / "longley_linear.keras"
+
+
+# Tables ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LONGLEY,
+        pl.from_pandas(LONGLEY),
+        pa.Table.from_pandas(LONGLEY),
+        {name: LONGLEY[name].to_numpy() for name in LONGLEY},
+        LONGLEY.to_records(index=False),
+        LONGLEY.convert_dtypes(),
+    ],
+    ids=["pandas", "polars", "arrow", "mapping", "records", "nullable"],
+)
+def test_any_table_will_do(data):
+    made = converter.convert(NETWORK, data, "TOTEMP")
+    assert list(made.results.params.index) == ["const", *LONGLEY.columns[:-1]]
+    assert made.results.nobs == 16
+
+
+def test_arrays_will_do():
+    X, y = LONGLEY.to_numpy()[:, :-1], LONGLEY["TOTEMP"]
+    a = converter.convert(NETWORK, X, y)
+    b = converter.convert(NETWORK, LONGLEY.to_numpy(), -1)
+    np.testing.assert_array_equal(a.results.bse, b.results.bse)
+    assert a.results.model.endog_names == "TOTEMP"
+
+
+def test_arrow_files_and_other_separators(tmp_path):
+    import pyarrow.feather as feather
+
+    feather.write_feather(pa.Table.from_pandas(LONGLEY), tmp_path / "t.arrow")
+    LONGLEY.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    LONGLEY.to_csv(tmp_path / "t.csv", sep=";", index=False)
+    expected = converter.convert(NETWORK, LONGLEY, "TOTEMP").results.bse
+    for name in ("t.arrow", "t.tsv", "t.csv"):
+        made = converter.convert(NETWORK, tmp_path / name, "TOTEMP")
+        np.testing.assert_allclose(made.results.bse, expected, rtol=1e-13)
+
+
+def test_a_target_given_as_a_series_of_the_table_is_no_regressor():
+    made = converter.convert(NETWORK, LONGLEY, LONGLEY["TOTEMP"])
+    assert "TOTEMP" not in made.results.params.index
+
+
+def test_columns_by_name_whatever_their_order():
+    model = affine([1.0, -2.0], 0.5, names=["age", "income"])
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(20, 4)), columns=["income", "noise", "age", "y"])
+    made = converter.convert(model, table, "y")
+    assert list(made.results.params.index) == ["const", "age", "income"]
+    expected = 0.5 + table["age"] - 2.0 * table["income"]
+    np.testing.assert_allclose(made.results.fittedvalues, expected)
+    with pytest.raises(converter.DataError, match=r"no column income.*age, income.*noise"):
+        converter.convert(model, table.drop(columns="income"), "y")
+    renamed = table.rename(columns={"income": "pay"})
+    again = converter.convert(model, renamed, "y", features={"age": "age", "income": "pay"})
+    np.testing.assert_allclose(again.results.fittedvalues, expected)
+
+
+def test_features_chooses_and_orders_columns():
+    table = LONGLEY.assign(note="text", extra=1.0)
+    features = list(LONGLEY.columns[:-1])
+    made = converter.convert(NETWORK, table, "TOTEMP", features=features)
+    assert made.optimality.verdict == "optimum"
+    with pytest.raises(converter.DataError, match="lists 2 columns; the model has 6"):
+        converter.convert(NETWORK, table, "TOTEMP", features=features[:2])
+    with pytest.raises(converter.DataError, match=r"6 inputs.*8 columns.*not numeric: note"):
+        converter.convert(NETWORK, table, "TOTEMP")
+    with pytest.raises(converter.DataError, match=r"'note' is not numeric.*'text' in row 1"):
+        converter.convert(NETWORK, table, "TOTEMP", features=[*features[:5], "note"])
+
+
+def test_missing_values_are_counted_refused_and_dropped():
+    table = LONGLEY.copy()
+    table.loc[[2, 5], "GNP"] = np.nan
+    table.loc[5, "TOTEMP"] = np.nan
+    with pytest.raises(converter.DataError, match=r"2 of 16 rows .* GNP \(2\), TOTEMP \(1\)"):
+        converter.convert(NETWORK, table, "TOTEMP")
+    made = converter.convert(NETWORK, table, "TOTEMP", missing="drop")
+    assert (made.nobs, made.dropped) == (14, 2)
+    assert any("2 rows with missing values" in caveat for caveat in made.caveats)
+    table.loc[0, "GNP"] = np.inf
+    with pytest.raises(converter.DataError, match="infinite values in GNP"):
+        converter.convert(NETWORK, table, "TOTEMP", missing="drop")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"a,b\n1,2,3\n", "cannot be read as a table"),
+        (b"PAR1 not parquet", "cannot be read as a table"),
+        (b"\0\1\2\3" * 10, "not a CSV"),
+        (b"a,a\n1,2\n", "two columns called 'a'"),
+    ],
+)
+def test_a_bad_table_is_one_sentence(tmp_path, content, words):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(converter.DataError, match=words) as caught:
+        converter.convert(NETWORK, path, "a")
+    assert "\n" not in str(caught.value)
+    assert "table.csv" in str(caught.value)
+
+
+def test_targets_that_are_no_response():
+    model = affine([1.0], 0.0, link="logit", family="binomial")
+    for values, words in (
+        ([0.0, 1.0, 2.0], "needs a target of 0 and 1"),
+        ([1.0, 1.0, 1.0], "one class only"),
+    ):
+        with pytest.raises(converter.DataError, match=words):
+            converter.convert(model, np.arange(3.0)[:, None], values)
+    with pytest.raises(converter.DataError, match="constant"):
+        converter.convert(affine([1.0], 0.0), np.arange(3.0)[:, None], [2.0, 2.0, 2.0])
+    with pytest.raises(converter.DataError, match="2 rows are too few"):
+        converter.convert(affine([1.0], 0.0), np.arange(2.0)[:, None], [2.0, 3.0])
+    with pytest.raises(converter.DataError, match="no column 'z'"):
+        converter.convert(NETWORK, LONGLEY, "z")
+    booleans = converter.convert(
+        model, np.arange(6.0)[:, None], [False, True, False, True, True, False]
+    )
+    assert booleans.results.nobs == 6
+
+
+# Scalers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler((-1, 2))])
+def test_scalers_are_folded_into_the_tables_own_units(scaler):
+    X, y = LONGLEY.iloc[:, :-1], LONGLEY[["TOTEMP"]]
+    inputs, target = scaler.fit(X.to_numpy()), StandardScaler().fit(y.to_numpy())
+    Z, t = inputs.transform(X.to_numpy()), target.transform(y.to_numpy())[:, 0]
+    trained = sm.OLS(t, sm.add_constant(Z)).fit().params
+    model = affine(trained[1:], trained[0])
+    raw = converter.convert(model, X, y["TOTEMP"])
+    assert any("predicts this table worse than the mean" in c for c in raw.caveats)
+    assert any("--scale" in c for c in raw.caveats)
+    made = converter.convert(model, X, y["TOTEMP"], scaler=inputs, target_scaler=target)
+    peer = sm.OLS(y["TOTEMP"], sm.add_constant(X)).fit()
+    np.testing.assert_allclose(made.results.params, peer.params, rtol=1e-7)
+    np.testing.assert_allclose(made.results.bse, peer.bse, rtol=1e-7)
+    assert made.optimality.verdict == "optimum"
+
+
+def test_scalers_as_mappings_and_bad_ones():
+    X, y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
+    model = affine([1.0, 2.0], None)
+    made = converter.convert(model, X, y, scaler={"mean": [1.0, 2.0], "scale": [2.0, 4.0]})
+    np.testing.assert_allclose(made.model.coef, [[0.5, 0.5]])
+    np.testing.assert_allclose(made.model.intercept, [-1.5])
+    assert made.model.has_intercept.all()
+    same = {"data_min": [1.0, 2.0], "data_max": [3.0, 6.0]}
+    again = converter.convert(model, X, y, scaler=same)
+    np.testing.assert_allclose(again.model.coef, [[0.5, 0.5]])
+    for bad, words in (
+        ({"mean": [1.0], "scale": [1.0]}, "2 finite numbers"),
+        ({"mean": [1.0, 2.0], "scale": [0.0, 1.0]}, "zero"),
+        ({"mu": 1}, "expected mean and scale"),
+        (StandardScaler(), "not fitted"),
+        (3, "expected a fitted"),
+    ):
+        with pytest.raises(converter.DataError, match=words):
+            converter.convert(model, X, y, scaler=bad)
+
+
+# statsmodels' own surface ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    return converter.convert(
+        FIXTURES / "diabetes_stopped.keras", FIXTURES / "diabetes.csv", "progression"
+    )
+
+
+@pytest.fixture(scope="module")
+def binomial():
+    return converter.convert(FIXTURES / "spector_logistic.h5", SPECTOR, "GRADE")
+
+
+def test_ols_results_are_whole(gaussian, tmp_path):
+    results = gaussian.results
+    assert type(results).__module__.startswith("statsmodels.")
+    assert type(results._results).__module__.startswith("statsmodels.")
+    p = len(results.params)
+    assert results.conf_int().shape == (p, 2)
+    t = results.t_test("bmi = 0")
+    assert t.effect[0] == pytest.approx(results.params["bmi"])
+    wald = results.wald_test(np.eye(p)[1:], scalar=True)
+    assert wald.statistic == pytest.approx(results.fvalue)
+    exog = results.model.exog[:5]
+    expected = gaussian.model.predict(exog[:, 1:])[:, 0]
+    np.testing.assert_allclose(results.predict(exog), expected, rtol=1e-12)
+    frame = results.get_prediction(exog).summary_frame()
+    np.testing.assert_allclose(frame["mean"], expected, rtol=1e-12)
+    assert (frame["mean_se"] > 0).all()
+    assert results.cov_params().shape == (p, p)
+    assert np.isfinite(results.HC3_se).all()
+    assert np.isfinite(results.get_influence().hat_matrix_diag).all()
+    assert np.isfinite(results.get_robustcov_results("HC1").bse).all()
+    assert "R-squared" in str(results.summary())
+    assert "Adj. R-squared" in str(results.summary2())
+    results.save(tmp_path / "r.pickle")
+    again = sm.load(tmp_path / "r.pickle")
+    np.testing.assert_array_equal(again.params, results.params)
+    np.testing.assert_array_equal(again.bse, results.bse)
+    assert again.fvalue == results.fvalue
+    assert b"converter" not in (tmp_path / "r.pickle").read_bytes()
+
+
+def test_logit_results_are_whole(binomial, tmp_path):
+    results = binomial.results
+    assert type(results._results).__module__.startswith("statsmodels.")
+    p = len(results.params)
+    assert results.conf_int().shape == (p, 2)
+    assert results.t_test("PSI = 0").effect[0] == pytest.approx(results.params["PSI"])
+    assert results.wald_test(np.eye(p)[1:], scalar=True).pvalue < 0.1
+    exog = results.model.exog[:5]
+    expected = binomial.model.predict(exog[:, 1:])[:, 0]
+    np.testing.assert_allclose(results.predict(exog), expected, rtol=1e-12)
+    np.testing.assert_allclose(results.get_prediction(exog).predicted, expected, rtol=1e-12)
+    assert "dy/dx" in str(results.get_margeff().summary())
+    assert "Network weights" in str(results.summary())
+    results.save(tmp_path / "r.pickle")
+    again = sm.load(tmp_path / "r.pickle")
+    np.testing.assert_array_equal(again.bse, results.bse)
+    assert again.llnull == results.llnull
+    assert b"converter" not in (tmp_path / "r.pickle").read_bytes()
+
+
+def test_summary_tidy_and_glance(gaussian, binomial):
+    for made in (gaussian, binomial):
+        text = made.summary()
+        assert "Network against optimum" in text
+        assert made.verdict_sentence.split(".")[0] in text
+        assert "Least Squares" not in text
+        tidy, glance = made.tidy(), made.glance()
+        assert list(tidy["term"]) == list(made.results.params.index)
+        np.testing.assert_array_equal(tidy["std_error"], made.results.bse)
+        np.testing.assert_allclose(
+            tidy["drift"],
+            (tidy["estimate"] - tidy["optimum"]) / tidy["optimum_std_error"],
+            atol=1e-9,
+        )
+        assert len(glance) == 1
+        assert glance["verdict"][0] == made.optimality.verdict
+    assert gaussian.glance()["r_squared"][0] == gaussian.results.rsquared
+
+
+# Caveats -----------------------------------------------------------------------------------------
+
+X = np.random.default_rng(3).normal(size=(50, 2))
+Y = X @ [1.0, 2.0] + np.random.default_rng(4).normal(size=50)
+
+
+def _caveats(model, y=Y, **more):
+    return " ".join(converter.convert(model, X, y, **more).caveats)
+
+
+def test_losses_decide_what_the_numbers_mean():
+    assert "does not record the training loss" in _caveats(affine([1.0, 2.0], 0.0))
+    mse = affine([1.0, 2.0], 0.0, loss=Loss("mean_squared_error"))
+    assert _caveats(mse) == ""
+    mae = affine([1.0, 2.0], 0.0, loss=Loss("mean_absolute_error"))
+    assert "not a least-squares estimate" in _caveats(mae)
+    classes = (Y > 0).astype(float)
+    kind = {"link": "logit", "family": "binomial"}
+    squared = affine([1.0, 2.0], 0.0, loss=Loss("mean_squared_error"), **kind)
+    assert "not a maximum-likelihood estimate" in _caveats(squared, classes)
+    twice = Loss("binary_crossentropy", {"from_logits": True})
+    assert "sigmoid's output for logits" in _caveats(
+        affine([1.0, 2.0], 0.0, loss=twice, **kind), classes
+    )
+    smooth = Loss("binary_crossentropy", {"label_smoothing": 0.1})
+    assert "smoothed the labels" in _caveats(affine([1.0, 2.0], 0.0, loss=smooth, **kind), classes)
+
+
+def test_training_and_structure_are_caveats():
+    training = Training(
+        penalties=(("dense", "L2(0.1) on its kernel"),),
+        stochastic=(("drop", "Dropout"),),
+        notes=("layer x was frozen: its weights were not trained",),
+    )
+    said = _caveats(affine([1.0, 0.0], 0.0, training=training))
+    for words in ("L2(0.1)", "drop (Dropout)", "frozen", "ignores x[1]"):
+        assert words in said
+    assert "are equal" in _caveats(affine([1.5, 1.5], 0.0))
+
+
+def test_dependent_columns_are_named():
+    table = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 0] * 2.0, "y": Y})
+    made = converter.convert(affine([0.5, 2.0, 0.25], 0.0), table, "y")
+    (caveat,) = [c for c in made.caveats if "linearly dependent" in c]
+    assert "a, c" in caveat
+    assert np.isfinite(made.results.bse).all()
+    assert made.results.df_resid == 47
+
+
+def test_separated_classes_have_no_optimum():
+    x = np.arange(-10.0, 10.0) + 0.5
+    model = affine([1.0], 0.0, link="logit", family="binomial")
+    made = converter.convert(model, x[:, None], (x > 0).astype(float))
+    assert not made.optimality.converged
+    assert made.optimality.verdict == "not at the optimum"
+    assert "does not exist" in made.verdict_sentence
+
+
+def test_arguments_that_do_not_fit():
+    for more, words in (
+        ({"family": "poisson"}, "family must be one of"),
+        ({"missing": "ignore"}, "missing must be"),
+        ({"output": "other"}, "no output 'other'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            converter.convert(affine([1.0, 2.0], 0.0), X, Y, **more)
+    logistic = affine([1.0, 2.0], 0.0, link="logit", family="binomial")
+    with pytest.raises(ValueError, match="not a gaussian regression"):
+        converter.convert(logistic, X, Y, family="gaussian")
+    with pytest.raises(ValueError, match="2 outputs"):
+        converter.convert(affine([[1.0, 2.0], [3.0, 4.0]], 0.0), X, Y)
