@@ -147,18 +147,20 @@ class ExternalFiles:
             raise ModelFileError(
                 f"weight {name!r} has external data at {shown!r}: {error.strerror}"
             ) from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 raise ModelFileError(
                     f"weight {name!r} has external data at {shown!r}, which is not a regular "
                     "file with a single name"
                 )
             content = (
-                memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
                 if status.st_size
                 else memoryview(b"")
             )
+        finally:
+            os.close(descriptor)
         self.maps[location] = content
         self.size += len(content)
         return content
