@@ -315,7 +315,10 @@ def _choose(network: Network, output: str | int | None) -> list[Output]:
 
 def _fold(network: Network, outputs: Sequence[Output]) -> Folded:
     try:
-        return fold_network(network, outputs)
+        try:
+            return fold_network(network, outputs)
+        finally:
+            network.verify()
     except ModelFileError as error:
         raise ModelFileError(f"{printable(network.path)}: {error}") from None
 

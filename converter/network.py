@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -150,6 +150,9 @@ class Network:
         Bytes of the file, external data included.
     producer : str
         The program that wrote the file, if it says so.
+    verify : callable
+        Waits for checks of the file that run beside the folding (a checksum over hundreds of
+        megabytes); raises ModelFileError if one failed. To be called before any result is used.
     """
 
     path: str
@@ -162,3 +165,4 @@ class Network:
     training: Training = field(default_factory=Training)
     size: int = 0
     producer: str = ""
+    verify: Callable[[], None] = field(default=lambda: None, compare=False)

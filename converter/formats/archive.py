@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from converter.errors import ModelFileError, printable
@@ -16,6 +17,10 @@ _MAX_MEMBERS = 10_000
 # compress; Keras itself stores them.
 _MAX_EXPANSION = 32
 _EXPANSION_FLOOR = 1 << 20
+# Members up to this size are compared with their checksum at once, larger ones in a thread
+# beside the folding.
+_AT_ONCE = 1 << 22
+_POOL = ThreadPoolExecutor(1, thread_name_prefix="checksum")
 
 
 class Archive:
@@ -34,6 +39,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.content = map_file(path)
         self.members: dict[str, zipfile.ZipInfo] = {}
+        self._pending: list[Future[None]] = []
         try:
             with zipfile.ZipFile(View(self.content)) as archive:
                 members = archive.infolist()
@@ -98,9 +104,27 @@ class Archive:
             data = self._inflate(member, data)
         else:
             raise ModelFileError(f"has {name} in a compression that Keras does not use")
-        if zlib.crc32(data) != member.CRC:
-            raise ModelFileError(f"is damaged: {name} does not match its checksum")
+        if len(data) <= _AT_ONCE:
+            self._check(member, data)
+        else:
+            # zlib lets other threads run meanwhile.
+            self._pending.append(_POOL.submit(self._check, member, data))
         return data
+
+    def _check(self, member: zipfile.ZipInfo, data: memoryview) -> None:
+        if zlib.crc32(data) != member.CRC:
+            raise ModelFileError(f"is damaged: {member.filename} does not match its checksum")
+
+    def verify(self) -> None:
+        """Wait for the checksums of the large members that were read.
+
+        Raises
+        ------
+        ModelFileError
+            If one does not match.
+        """
+        for pending in self._pending:
+            pending.result()
 
     def _stored(self, member: zipfile.ZipInfo) -> memoryview:
         start = member.header_offset

@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5o
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o
 
 from converter.errors import ModelFileError, printable
 from converter.formats.containers import View
@@ -23,6 +23,8 @@ _MAX_DEPTH = 64
 _MAX_EXPANSION = 32
 _EXPANSION_FLOOR = 1 << 20
 _ATTRIBUTE_ELEMENTS = 1 << 20
+# Files up to this size are handed to HDF5 as a copy, which spares it a call into Python a read.
+_COPIED = 1 << 22
 
 # What the HDF5 library raises on damaged files, by way of h5py.
 _DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError)
@@ -54,8 +56,11 @@ class Hdf5:
         self.content = content
         self._seen = 0
         try:
-            self._file = h5py.File(View(content), "r")
-            self.root = self._file.id
+            if len(content) <= _COPIED:
+                self.root = h5f.open_file_image(bytes(content))
+            else:
+                self._file = h5py.File(View(content), "r")
+                self.root = self._file.id
             self._names = set(h5g.open(self.root, b"/"))
         except _DAMAGE as error:
             raise ModelFileError(f"is a damaged HDF5 file: {_brief(error)}") from None

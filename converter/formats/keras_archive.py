@@ -36,7 +36,9 @@ def read(path: Path, shown: str) -> Network:
     if isinstance(model, str):
         return keras_graph.subclassed(shown, "keras", size, str(record["class_name"]), model)
     _Weights(Hdf5(archive.read(_WEIGHTS, 1 << 62))).assign(model)
-    return keras_graph.build(shown, "keras", size, model, record.get("compile_config"), producer)
+    return keras_graph.build(
+        shown, "keras", size, model, record.get("compile_config"), producer, archive.verify
+    )
 
 
 class _Weights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ def build(
     model: Model,
     compiled: Any,
     producer: str,
+    verify: Callable[[], None] = lambda: None,
 ) -> Network:
     """Return the network of a parsed model whose layers hold their weights.
 
@@ -56,6 +57,8 @@ def build(
     model : Model
     compiled : dict or None
         Keras' compile configuration.
+    verify : callable
+        See `Network`.
 
     Raises
     ------
@@ -80,6 +83,7 @@ def build(
         training=training_of(model, compiled, names),
         size=size,
         producer=producer,
+        verify=verify,
     )
 
 

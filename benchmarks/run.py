@@ -1,0 +1,183 @@
+"""Measure converter beside what a user would use instead, as ratios in one run.
+
+``python benchmarks/run.py [--size MB] [--repeat N]`` (needs the extra ``converter[test]``).
+
+(a) whole processes on a small model: ``converter inspect`` against ``keras.models.load_model``,
+    and ``converter convert`` against a hand-written Keras + numpy + statsmodels script;
+(b) in one process: models folded per second, against ``keras.models.load_model``;
+(c) a Dense chain of --size MB, .keras and .onnx: fold against load_model + numpy products (and
+    onnx.load + numpy products), and against merely reading the file's bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+MODEL = FIXTURES / "longley_linear.keras"
+TABLE = FIXTURES / "longley.csv"
+
+LOAD = f"import keras; keras.models.load_model({str(MODEL)!r})"
+BY_HAND = f"""
+import keras, numpy as np, pandas as pd, statsmodels.api as sm
+model = keras.models.load_model({str(MODEL)!r})
+table = pd.read_csv({str(TABLE)!r})
+X, y = table.drop(columns="TOTEMP"), table["TOTEMP"]
+b = model.predict(np.vstack([np.zeros(6), np.eye(6)]), verbose=0)[:, 0]
+b[1:] -= b[0]
+D = sm.add_constant(X)
+fit = sm.OLS(y, D).fit()
+s2 = ((y - D @ b) ** 2).sum() / fit.df_resid
+pinned = sm.regression.linear_model.OLSResults(fit.model, b, fit.normalized_cov_params, s2)
+print(pinned.summary(), fit.summary())
+"""
+
+
+def seconds(run: Callable[[], object], repeat: int) -> float:
+    """Return the median time of some runs, after one that does not count."""
+    run()
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def process(*command: str) -> Callable[[], object]:
+    return lambda: subprocess.run(command, check=True, capture_output=True)
+
+
+def line(what: str, ours: float, theirs: float, than: str) -> None:
+    print(f"{what:<42} {ours:9.4f} s   {than:<34} {theirs:9.4f} s   ratio {ours / theirs:7.4f}")
+
+
+def whole_processes(repeat: int) -> None:
+    command = str(Path(sys.executable).with_name("converter"))
+    inspect = seconds(process(command, "inspect", str(MODEL)), repeat)
+    loading = seconds(process(sys.executable, "-c", LOAD), repeat)
+    line("(a) converter inspect, small .keras", inspect, loading, "load_model")
+    arguments = ("convert", str(MODEL), "--data", str(TABLE), "--target", "TOTEMP")
+    convert = seconds(process(command, *arguments), repeat)
+    by_hand = seconds(process(sys.executable, "-c", BY_HAND), repeat)
+    line("(a) converter convert, small .keras", convert, by_hand, "Keras + numpy + statsmodels")
+
+
+def small_models(repeat: int) -> None:
+    import keras
+
+    import converter
+
+    for suffix in (".keras", ".h5", ".onnx"):
+        path = MODEL.with_suffix(suffix)
+        ours = seconds(lambda path=path: [converter.fold(path) for _ in range(50)], repeat) / 50
+        if suffix == ".onnx":
+            print(f"(b) fold, small {suffix:<26} {ours:9.4f} s   {1 / ours:.0f} models a second")
+            continue
+        theirs = seconds(lambda path=path: keras.models.load_model(path, compile=False), repeat)
+        line(f"(b) fold, small {suffix}", ours, theirs, "load_model")
+
+
+def chain(folder: Path, megabytes: int) -> tuple[Path, Path]:
+    """Save a chain of square Dense layers with one output, in both formats."""
+    import keras
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    depth = 4
+    width = int((megabytes * 1e6 / 4 / depth) ** 0.5)
+    keras.utils.set_random_seed(0)
+    sizes = [width] * depth + [1]
+    model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(size) for size in sizes)])
+    model.save(folder / "chain.keras")
+    nodes, weights, edge = [], [], "x"
+    for place, layer in enumerate(model.layers):
+        kernel, bias = (np.asarray(w) for w in layer.get_weights())
+        weights += [numpy_helper.from_array(kernel, f"k{place}")]
+        weights += [numpy_helper.from_array(bias, f"b{place}")]
+        nodes.append(helper.make_node("Gemm", [edge, f"k{place}", f"b{place}"], [f"h{place}"]))
+        edge = f"h{place}"
+    graph = helper.make_graph(
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", width])],
+        [helper.make_tensor_value_info(edge, TensorProto.FLOAT, ["n", 1])],
+        weights,
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        folder / "chain.onnx",
+    )
+    return folder / "chain.keras", folder / "chain.onnx"
+
+
+def product(weights: list) -> object:
+    """Fold by hand: from the output back, in float64, biases included."""
+    import numpy as np
+
+    row, offset = np.ones((1, 1)), 0.0
+    for kernel, bias in reversed(weights):
+        offset += row @ bias.astype(np.float64)
+        row = row @ kernel.astype(np.float64).T
+    return row, offset
+
+
+def large_models(repeat: int, megabytes: int) -> None:
+    import keras
+    import onnx
+    from onnx import numpy_helper
+
+    import converter
+
+    def by_keras(path: Path) -> object:
+        model = keras.models.load_model(path)
+        return product([layer.get_weights() for layer in model.layers])
+
+    def by_onnx(path: Path) -> object:
+        graph = onnx.load(path).graph
+        arrays = {w.name: numpy_helper.to_array(w) for w in graph.initializer}
+        return product([(arrays[n.input[1]], arrays[n.input[2]]) for n in graph.node])
+
+    with tempfile.TemporaryDirectory() as name:
+        for path, peer, label in zip(
+            chain(Path(name), megabytes),
+            (by_keras, by_onnx),
+            ("load_model + numpy", "onnx.load + numpy"),
+            strict=True,
+        ):
+            ours = seconds(lambda path=path: converter.fold(path), repeat)
+            size = path.stat().st_size / 1e6
+            line(
+                f"(c) fold, {size:.0f} MB {path.suffix}",
+                ours,
+                seconds(lambda path=path, peer=peer: peer(path), repeat),
+                label,
+            )
+            reading = seconds(path.read_bytes, repeat)
+            line(f"(c) fold, {size:.0f} MB {path.suffix}", ours, reading, "reading the bytes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=250, help="MB of the large model")
+    parser.add_argument("--repeat", type=int, default=5, help="runs that count, per figure")
+    given = parser.parse_args()
+    whole_processes(given.repeat)
+    small_models(given.repeat)
+    large_models(given.repeat, given.size)
+
+
+if __name__ == "__main__":
+    main()
