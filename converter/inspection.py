@@ -151,9 +151,9 @@ def inspect(path: str | os.PathLike[str], *, output: str | int | None = None) ->
     ValueError
         If there is no such output.
     """
+    network = read(path)
     digest = _Digest(path)
     try:
-        network = read(path)
         chosen = _choose(network, output)
         reports = _reports(network, chosen)
     finally:
@@ -321,6 +321,10 @@ def _fold(network: Network, outputs: Sequence[Output]) -> Folded:
             network.verify()
     except ModelFileError as error:
         raise ModelFileError(f"{printable(network.path)}: {error}") from None
+    except MemoryError:
+        raise ModelFileError(
+            f"{printable(network.path)}: folding it needs more memory than there is"
+        ) from None
 
 
 class _Digest:

@@ -133,6 +133,29 @@ def nested_frozen() -> keras.Model:
     return keras.Sequential([keras.Input((3,)), deep, layers.Dense(1)])
 
 
+def nested_outputs() -> keras.Model:
+    """A nested model whose first and later calls are outputs of the model around it."""
+    inner_input = keras.Input((2,))
+    inner = keras.Model(inner_input, layers.Dense(2)(inner_input), name="inner")
+    middle_input = keras.Input((2,))
+    middle = keras.Model(middle_input, inner(layers.Dense(2)(middle_input)), name="middle")
+    inputs = keras.Input((2,))
+    first = middle(inputs)
+    second = middle(first)
+    third = keras.Sequential([keras.Input((2,)), layers.Dense(3)], name="last")(second)
+    return keras.Model(inputs, [first, layers.Dense(1)(second), second, third])
+
+
+def lower_precision() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(2, dtype="bfloat16"),
+            layers.Dense(1, dtype="float16"),
+        ]
+    )
+
+
 def confusing_names() -> keras.Model:
     return keras.Sequential(
         [
@@ -217,6 +240,7 @@ AFFINE: dict[str, Callable[[], keras.Model]] = {
         shared_layers,
         nested,
         nested_frozen,
+        nested_outputs,
         confusing_names,
         training_only,
         two_outputs,

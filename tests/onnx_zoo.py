@@ -160,6 +160,27 @@ def constants_only() -> onnx.ModelProto:
     return g.model([g.add("Mul", "x", c)])
 
 
+def rounded_constants() -> onnx.ModelProto:
+    """0.7 * 10 is 7 in single precision and a little less in double."""
+    g = Graph()
+    seven = g.add("Mul", g.constant(0.7, np.float32), g.constant(10.0, np.float32))
+    seven = g.add("Cast", g.add("Floor", seven), to=TensorProto.DOUBLE)
+    half = g.add("ReduceMean", g.constant([1, 2], np.int64), axes=[0])
+    factor = g.add("Add", seven, g.add("Cast", half, to=TensorProto.DOUBLE))
+    return g.model([g.add("Mul", "x", factor)])
+
+
+def dot() -> onnx.ModelProto:
+    g = Graph()
+    return g.model([g.add("MatMul", "x", g.weight(4))], {"x": [4]})
+
+
+def from_integers() -> onnx.ModelProto:
+    g = Graph()
+    h = g.add("Cast", "x", to=TensorProto.DOUBLE)
+    return g.model([g.add("MatMul", h, g.weight(4, 1))], kind=TensorProto.DOUBLE)
+
+
 def several_inputs() -> onnx.ModelProto:
     g = Graph()
     h = g.add("Concat", "income", "age", axis=1)
@@ -232,6 +253,8 @@ AFFINE: dict[str, Callable[[], onnx.ModelProto]] = {
         zeros_of_batch,
         size_of_features,
         constants_only,
+        rounded_constants,
+        from_integers,
         several_inputs,
         unused_input,
         dropout,
@@ -285,6 +308,24 @@ def two_rows_only() -> onnx.ModelProto:
     return g.model([g.add("Reshape", "x", g.integers(2, -1))])
 
 
+def later_rows() -> onnx.ModelProto:
+    """The fourth row on: nothing in a batch of two or three, a mixture in any larger one."""
+    g = Graph()
+    rest = g.add("Slice", "x", g.integers(3), g.integers(2**62), g.integers(0))
+    return g.model([g.add("Add", "x", g.add("ReduceSum", rest, g.integers(0)))])
+
+
+def three_rows() -> onnx.ModelProto:
+    g = Graph()
+    return g.model([g.add("Slice", "x", g.integers(0), g.integers(3), g.integers(0))])
+
+
+def old_mask() -> onnx.ModelProto:
+    g = Graph()
+    _, mask = g.add("Dropout", "x", outputs=2)
+    return g.model([g.add("Add", "x", g.add("Cast", mask, to=TensorProto.DOUBLE))], opset=8)
+
+
 def rounding() -> onnx.ModelProto:
     g = Graph()
     h = g.add("Cast", "x", to=TensorProto.INT64)
@@ -315,6 +356,9 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "mixes_rows": (mixes_rows, ("sub1.0",)),
     "rows_in_numbers": (rows_in_numbers, ("Mul_3",)),
     "two_rows_only": (two_rows_only, ("reshape0.0",)),
+    "later_rows": (later_rows, ("Slice_0",)),
+    "three_rows": (three_rows, ("Slice_0",)),
+    "old_mask": (old_mask, ("Dropout_0",)),
     "rounding": (rounding, ("Cast_0",)),
     "training_mode": (training_mode, ("Dropout_0",)),
     "unknown_operator": (unknown_operator, ("Frobnicate_0",)),

@@ -321,6 +321,51 @@ def test_dependent_columns_are_named():
     assert made.results.df_resid == 47
 
 
+def test_dependent_columns_leave_the_tests_alone():
+    """The fit spans the same space with and without a redundant column."""
+    wide = np.column_stack([X, X[:, 0] + 2.0 * X[:, 1]])
+    best = sm.OLS(Y, sm.add_constant(X)).fit()
+    model = affine([*best.params[1:], 0.0], best.params[0])
+    made = converter.convert(model, wide, Y)
+    assert made.optimality.verdict == "optimum"
+    assert made.optimality.statistic < 1e-12
+    assert made.results.fvalue == pytest.approx(best.fvalue)
+    assert made.results.scale == pytest.approx(best.scale)
+    classes = (np.median(Y) < Y).astype(float)
+    fit = sm.Logit(classes, sm.add_constant(X)).fit(disp=0, tol=1e-14)
+    kind = {"link": "logit", "family": "binomial"}
+    made = converter.convert(affine([*fit.params[1:], 0.0], fit.params[0], **kind), wide, classes)
+    assert made.optimality.converged
+    assert made.optimality.verdict == "optimum"
+
+
+def test_clusters():
+    groups = np.repeat(np.arange(10), 5)
+    peer = sm.OLS(Y, sm.add_constant(X)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    more = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+    made = converter.convert(affine([1.0, 2.0], 0.0), X, Y, **more)
+    assert made.refit.fvalue == pytest.approx(peer.fvalue)
+    assert made.refit.f_pvalue == pytest.approx(peer.f_pvalue)
+    holes = X.copy()
+    holes[3, 0] = np.nan
+    made = converter.convert(affine([1.0, 2.0], 0.0), holes, Y, missing="drop", **more)
+    assert np.isfinite(made.results.bse).all()
+
+
+def test_a_series_of_another_index_is_not_matched_by_place():
+    with pytest.raises(converter.DataError, match="index differs"):
+        converter.convert(NETWORK, LONGLEY.drop(columns="TOTEMP"), LONGLEY["TOTEMP"][::-1])
+
+
+def test_decimal_commas_and_lazy_frames(tmp_path):
+    path = tmp_path / "t.csv"
+    LONGLEY.to_csv(path, sep=";", decimal=",", index=False)
+    expected = converter.convert(NETWORK, LONGLEY, "TOTEMP").results.bse
+    for data in (path, pl.from_pandas(LONGLEY).lazy()):
+        made = converter.convert(NETWORK, data, "TOTEMP")
+        np.testing.assert_allclose(made.results.bse, expected, rtol=1e-13)
+
+
 def test_separated_classes_have_no_optimum():
     x = np.arange(-10.0, 10.0) + 0.5
     model = affine([1.0], 0.0, link="logit", family="binomial")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import keras_zoo
 import numpy as np
 import onnx_zoo
@@ -75,6 +78,39 @@ def test_presence_of_an_intercept_is_the_architectures(saved_keras, saved_onnx):
     folded = converter.fold(saved_onnx(onnx_zoo.zeros_of_batch))
     assert folded.has_intercept.all()
     assert (folded.intercept == 2.5).all()
+
+
+def test_a_fixed_offset_of_zero_is_no_intercept():
+    keras = pytest.importorskip("keras")
+
+    def scaled(offset):
+        return keras.Sequential(
+            [
+                keras.Input((2,)),
+                keras.layers.Rescaling(0.5, offset=offset),
+                keras.layers.Dense(1, use_bias=False),
+            ]
+        )
+
+    for offset in (0.0, 1.0):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m.keras")
+            scaled(offset).save(path)
+            assert converter.fold(path).has_intercept.all() == bool(offset)
+
+
+def test_lower_precision_changes_the_rounding_only(saved_keras):
+    _, *paths = saved_keras(keras_zoo.lower_precision)
+    a, b = (converter.fold(path).coef for path in paths)
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a).min() > 0
+
+
+def test_a_model_without_rows_is_one_observation(saved_onnx):
+    path = saved_onnx(onnx_zoo.dot)
+    folded = converter.fold(path)
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_allclose(folded.predict(x[None])[0, 0], _original(path, {"x": x}))
 
 
 def test_an_ignored_input_keeps_its_columns(saved_onnx):

@@ -24,8 +24,11 @@ CASES = {
     "take": (p.Take((2, 3), (5,), _index(5, 6)), [(2, 3)], (5,)),
     "take_with_gaps": (p.Take((6,), (4, 2), _index(8, 6, True)), [(6,)], (4, 2)),
     "permute": (p.Take((6,), (6,), RNG.permutation(6)), [(6,)], (6,)),
-    "put": (p.Put((5,), (2, 3), _index(5, 6)), [(5,)], (2, 3)),
-    "put_apart": (p.Put((3,), (7,), np.array([6, 0, 3])), [(3,)], (7,)),
+    "join": (
+        p.Join([(3,), (2, 1)], [np.array([6, 0, 3]), np.array([1, 2])], (7,)),
+        [(3,), (2, 1)],
+        (7,),
+    ),
     "sum": (p.Sum((2, 3, 4), (0, 2)), [(2, 3, 4)], (1, 3, 1)),
     "broadcast": (p.Broadcast((3, 1), (2, 3, 4)), [(3, 1)], (2, 3, 4)),
     "contract": (p.Contract(RNG.normal(size=(4, 5)), "ab", "bc", "ac"), [(2, 4)], (2, 5)),

@@ -39,9 +39,18 @@ def read(path: str | os.PathLike[str]) -> Network:
         raise ModelFileError(f"{printable(shown)}: nested too deeply to be a model") from None
     except MemoryError:
         raise ModelFileError(f"{printable(shown)}: needs more memory than there is") from None
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        # A stranger's file can hold anything anywhere; whatever the readers do not check by
+        # itself still is a fault of the file.
+        raise ModelFileError(
+            f"{printable(shown)}: holds something that no saved model holds: "
+            f"{printable(str(error))}"
+        ) from None
 
 
 def _read(path: Path, shown: str) -> Network:
+    if "\0" in shown:
+        raise ModelFileError("is not a path: it holds a null character")
     try:
         if path.is_dir():
             raise ModelFileError(f"is a folder; give {_KINDS}")

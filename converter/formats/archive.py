@@ -16,7 +16,7 @@ _MAX_MEMBERS = 10_000
 # A deflated member may be this much larger than what is stored, plus a floor. Weights hardly
 # compress; Keras itself stores them.
 _MAX_EXPANSION = 32
-_EXPANSION_FLOOR = 1 << 20
+_EXPANSION_FLOOR = 1 << 26
 # Members up to this size are compared with their checksum at once, larger ones in a thread
 # beside the folding.
 _AT_ONCE = 1 << 22
@@ -142,7 +142,8 @@ class Archive:
         if member.file_size > _EXPANSION_FLOOR + _MAX_EXPANSION * member.compress_size:
             raise ModelFileError(
                 f"has a member {member.filename} that would grow from {member.compress_size:,} "
-                f"to {member.file_size:,} bytes, like a zip bomb; refused"
+                f"to {member.file_size:,} bytes, like a zip bomb; refused (save the model again, "
+                "or pack it without compression)"
             )
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:

@@ -139,7 +139,8 @@ class ExternalFiles:
         path = folder.joinpath(*parts)
         if Path(os.path.realpath(path)) != path:
             raise ModelFileError(
-                f"weight {name!r} has external data at {shown!r}, which passes through a link"
+                f"weight {name!r} has external data at {shown!r}, which passes through a link; "
+                "copy the file itself beside the model"
             )
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _NONBLOCK)
@@ -152,7 +153,7 @@ class ExternalFiles:
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 raise ModelFileError(
                     f"weight {name!r} has external data at {shown!r}, which is not a regular "
-                    "file with a single name"
+                    "file with a single name; copy the file itself beside the model"
                 )
             content = (
                 memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))

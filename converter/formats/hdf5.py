@@ -7,6 +7,8 @@ references) and declare sizes that it does not have. All of it is refused before
 from __future__ import annotations
 
 import math
+import re
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +23,13 @@ _MAX_OBJECTS = 200_000
 _MAX_DEPTH = 64
 # A compressed dataset may be this much larger than what is stored, plus a floor.
 _MAX_EXPANSION = 32
-_EXPANSION_FLOOR = 1 << 20
-_ATTRIBUTE_ELEMENTS = 1 << 20
+_EXPANSION_FLOOR = 1 << 26
+_ATTRIBUTE_ELEMENTS = 1 << 16
+_ATTRIBUTE_BYTES = 1 << 24
 # Files up to this size are handed to HDF5 as a copy, which spares it a call into Python a read.
 _COPIED = 1 << 22
+# Numbers of the filters that need no plug-in: deflate, shuffle, Fletcher's checksum, LZF.
+_FILTERS = frozenset({1, 2, 3, 32000})
 
 # What the HDF5 library raises on damaged files, by way of h5py.
 _DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError)
@@ -57,6 +62,7 @@ class Hdf5:
         self._seen = 0
         try:
             if len(content) <= _COPIED:
+                _check_heaps(content)
                 self.root = h5f.open_file_image(bytes(content))
             else:
                 self._file = h5py.File(View(content), "r")
@@ -76,6 +82,7 @@ class Hdf5:
         if name.encode() not in self._names:
             return None
         tree = Subtree()
+        visited: set[tuple[int, ...]] = set()
         try:
             root = h5g.open(self.root, b"/")
             stack = [(self._open(root, name.encode(), name), "", 0)]
@@ -88,6 +95,10 @@ class Hdf5:
                     raise ModelFileError(f"has something odd at {printable(path)!r}")
                 if depth > _MAX_DEPTH:
                     raise ModelFileError("has groups nested too deeply")
+                address = h5o.get_info(item).addr
+                if address in visited:
+                    raise ModelFileError(f"has the group {printable(path)!r} in two places")
+                visited.add(address)
                 tree.groups[path] = item
                 for child in item:
                     below = (
@@ -134,7 +145,12 @@ class Hdf5:
             raise ModelFileError(f"keeps {shown!r} in other files; refused")
         dtype, shape = dataset.dtype, dataset.shape
         bfloat16 = False
-        if dtype.kind == "V" and dtype.itemsize == 2 and self.text(dataset, "dtype") == "bfloat16":
+        # The only two-byte type that numpy lacks and Keras stores; legacy files do not name it.
+        if (
+            dtype.kind == "V"
+            and dtype.itemsize == 2
+            and self.text(dataset, "dtype") in (None, "bfloat16")
+        ):
             bfloat16 = True
         elif dtype.kind not in "fiub":
             raise ModelFileError(f"holds values of type {dtype} at {shown!r}; expected numbers")
@@ -155,6 +171,7 @@ class Hdf5:
                 raise ModelFileError(
                     f"declares {size:,} bytes at {shown!r} and stores {stored:,}; refused"
                 )
+            _check_filters(made, shown)
             array = np.asarray(h5py.Dataset(dataset)[()])
         if bfloat16:
             bits = np.ascontiguousarray(array).view(np.uint16).reshape(shape)
@@ -192,14 +209,47 @@ class Hdf5:
             key = name.encode()
             if not h5a.exists(owner, key):
                 return None
-            shape = h5a.open(owner, key).shape
-            if math.prod(shape or ()) > _ATTRIBUTE_ELEMENTS:
+            attribute = h5a.open(owner, key)
+            count = math.prod(attribute.shape or ())
+            if count > _ATTRIBUTE_ELEMENTS or (
+                count and attribute.get_storage_size() > _ATTRIBUTE_BYTES
+            ):
                 raise ModelFileError(f"has an attribute {name!r} of an absurd size")
             return h5py.AttributeManager(_Owner(owner))[name]
         except _DAMAGE as error:
             if isinstance(error, ModelFileError):
                 raise
             raise ModelFileError(f"is damaged at attribute {name!r}: {_brief(error)}") from None
+
+
+def _check_filters(made: Any, shown: str) -> None:
+    """Refuse a dataset whose filter is not built in: the library would load it as a plug-in."""
+    for place in range(made.get_nfilters()):
+        number = made.get_filter(place)[0]
+        if number not in _FILTERS:
+            raise ModelFileError(f"compresses {shown!r} with the unknown filter {number}; refused")
+
+
+def _check_heaps(content: memoryview) -> None:
+    """Walk the global heaps, where strings are kept, before the library does.
+
+    A damaged size there sends the HDF5 library (1.14) into an endless loop. Layout: HDF5 file
+    format specification, section III.E.
+    """
+    for match in re.finditer(rb"GCOL\x01\0\0\0", content):
+        (size,) = struct.unpack_from("<Q", content, match.start() + 8)
+        end = match.start() + size
+        if end > len(content):
+            raise ModelFileError("is a damaged HDF5 file: a heap goes beyond the end")
+        place, known = match.start() + 16, set()
+        while place + 16 <= end:
+            index, _, reserved, length = struct.unpack_from("<HHLQ", content, place)
+            if index == 0:
+                break
+            place += 16 + (length + 7) // 8 * 8
+            if index in known or reserved or place > end:
+                raise ModelFileError("is a damaged HDF5 file: a heap contradicts itself")
+            known.add(index)
 
 
 class _Owner:

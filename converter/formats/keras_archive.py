@@ -7,9 +7,6 @@ the layers of one class in the model's own order, whatever the layers are called
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.formats import keras_graph
@@ -49,7 +46,7 @@ class _Weights:
         self.tree = file.subtree("layers") or Subtree()
         self.taken: set[str] = set()
         self.foreign: list[str] = []
-        self.shared: dict[int, dict[str, np.ndarray]] = {}
+        self.shared: dict[int, Layer] = {}
 
     def assign(self, model: Model) -> None:
         """Fill in the weights of every layer.
@@ -77,17 +74,24 @@ class _Weights:
             path = f"{prefix}{name}{f'_{count}' if count else ''}"
             if layer.model is not None:
                 self._model(layer.model, f"{path}/layers/")
-            elif layer.roles is None:
+            elif layer.roles is None or layer.refusal:
                 self.foreign.append(f"{path}/")
             else:
+                # The state of a random generator acts in training only.
+                self.foreign.append(f"{path}/seed_generator/")
                 self._layer(layer, path)
 
     def _layer(self, layer: Layer, path: str) -> None:
         assert layer.roles is not None
         group = self.tree.groups.get(f"{path}/vars")
-        stored = [] if group is None else sorted((name.decode() for name in group), key=_place)
-        if not stored and layer.roles and layer.shared_id in self.shared:
-            layer.weights = self.shared[layer.shared_id]
+        stored = (
+            []
+            if group is None
+            else sorted((name.decode("utf-8", "replace") for name in group), key=_place)
+        )
+        first = self.shared.get(layer.shared_id) if layer.shared_id is not None else None
+        if not stored and layer.roles and first is not None and first.config == layer.config:
+            layer.weights = first.weights
             return
         wanted = [role.name for role in layer.roles]
         if group is not None:
@@ -97,7 +101,7 @@ class _Weights:
                     f"stores the weights of {printable(said)!r} where those of layer "
                     f"{printable(layer.name)!r} belong"
                 )
-        if wanted and stored != [str(i) for i in range(len(wanted))]:
+        if stored != [str(i) for i in range(len(wanted))]:
             raise ModelFileError(
                 f"layer {printable(layer.name)!r} needs the weights {', '.join(wanted)}; "
                 f"{_WEIGHTS} holds {len(stored)} for it at {path!r}"
@@ -110,8 +114,9 @@ class _Weights:
                     raise ModelFileError(f"has no weight at {printable(where)!r}")
                 layer.weights[wanted[place]] = self.file.array(self.tree.datasets[where], where)
         if layer.shared_id is not None and layer.roles:
-            self.shared[layer.shared_id] = layer.weights
+            self.shared[layer.shared_id] = layer
 
 
-def _place(name: Any) -> tuple[int, str]:
-    return (int(name), name) if str(name).isascii() and str(name).isdigit() else (1 << 30, name)
+def _place(name: str) -> tuple[int, str]:
+    number = name.isascii() and name.isdigit() and len(name) < 9
+    return (int(name), name) if number else (1 << 30, name)

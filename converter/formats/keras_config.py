@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from converter.formats.keras_weights import Role, roles
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
 _INPUT = "InputLayer"
+# Where Keras' own classes live; ``keras.anything_else`` is somebody else's.
+_OUR_MODULES = re.compile(r"(tf_)?keras(\.(layers|models|ops|engine|src)(\.\w+)*)?")
 
 #: The module recorded for operators on KerasTensors (``a + b``), as against layers.
 OPERATORS = "keras.ops"
@@ -39,10 +42,13 @@ class Call:
         Positional arguments: `Ref`, ndarray, None, number, or lists of these.
     settings : dict
         Keyword arguments that are not null.
+    legacy : bool
+        Whether the record is of Keras 2's kind.
     """
 
     arguments: tuple[Any, ...]
     settings: dict[str, Any]
+    legacy: bool = False
 
 
 @dataclass(slots=True)
@@ -200,10 +206,46 @@ def _model(class_name: str, config: dict[str, Any], record: dict[str, Any]) -> M
     if functional:
         inputs = _refs(config.get("input_layers"), f"the inputs of {what}")
         outputs = _refs(config.get("output_layers"), f"the outputs of {what}")
+        outputs = _renumber(layers, outputs, what)
         return Model(name, class_name, layers, inputs, outputs, None, config)
     if not layers:
         raise ModelFileError(f"{what} has no layers")
     return Model(name, class_name, layers, [], [], _batch_shape(config, record, layers), config)
+
+
+def _renumber(layers: list[Layer], outputs: list[Ref], what: str) -> list[Ref]:
+    """Make every reference count a layer's calls from zero; return the outputs'.
+
+    A nested model starts with a call of its own, from its inputs to its outputs. Keras 3 counts it
+    where it writes down the outputs of the model around it (for Functional models, and nowhere
+    else); Keras 2 counts it everywhere, for every model that knows its input.
+    """
+    legacy = any(call.legacy for layer in layers for call in layer.calls)
+    counted = {
+        layer.name
+        for layer in layers
+        if layer.model is not None and (legacy or layer.model.class_name != "Sequential")
+    }
+
+    def shifted(ref: Ref) -> Ref:
+        if ref.layer not in counted:
+            return ref
+        if ref.call == 0:
+            raise ModelFileError(
+                f"{what} refers to the inside of the nested model {printable(ref.layer)!r}"
+            )
+        return Ref(ref.layer, ref.call - 1, ref.tensor)
+
+    def moved(argument: Any) -> Any:
+        if isinstance(argument, list):
+            return [moved(one) for one in argument]
+        return shifted(argument) if isinstance(argument, Ref) else argument
+
+    if legacy:
+        for layer in layers:
+            for call in layer.calls:
+                call.arguments = tuple(moved(argument) for argument in call.arguments)
+    return [shifted(ref) for ref in outputs]
 
 
 def _batch_shape(
@@ -275,9 +317,7 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
 def _foreign(record: dict[str, Any], class_name: str) -> str:
     """Say why a class is not Keras' own, or return an empty string."""
     module, registered = record.get("module"), record.get("registered_name")
-    ours = module is None or (
-        isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras")
-    )
+    ours = module is None or (isinstance(module, str) and _OUR_MODULES.fullmatch(module))
     # Keras records a registered name for its own operators too: the class name itself.
     if "module" in record and module is None:
         ours = False
@@ -302,7 +342,7 @@ def _call(record: Any, name: str) -> Call:
             if len(parts) == 4:
                 settings.update(as_dict(parts[3], what))
         argument: Any = refs[0] if len(refs) == 1 else refs
-        return Call((argument,), {k: v for k, v in settings.items() if v is not None})
+        return Call((argument,), {k: v for k, v in settings.items() if v is not None}, True)
     record = as_dict(record, what)
     arguments = tuple(_argument(one, what) for one in as_list(record.get("args", []), what))
     settings = {
@@ -328,7 +368,7 @@ def _argument(value: Any, what: str) -> Any:
     if kind in ("__numpy__", "__tensor__"):
         try:
             return np.asarray(config.get("value"), dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ModelFileError(f"{what} has a constant that is not numeric") from None
     if kind == "__tuple__":
         return [_argument(one, what) for one in as_list(value.get("items"), what)]

@@ -69,6 +69,8 @@ def build(
     names = [one.name for one in inputs]
     if len(set(names)) < len(names):
         raise ModelFileError("has two inputs of one name")
+    if _calls(model) > _MAX_NODES:
+        raise ModelFileError(f"unfolds to more than {_MAX_NODES:,} layer calls")
     builder = _Builder(names)
     outputs = builder.model(model, "", names)
     names = _unique([_output_name(model, place) for place in range(len(outputs))])
@@ -85,6 +87,15 @@ def build(
         producer=producer,
         verify=verify,
     )
+
+
+def _calls(model: Model) -> int:
+    """Return how many layer calls a model unfolds to, its nested models included."""
+    total = 1
+    for layer in model.layers:
+        once = 1 if layer.model is None else _calls(layer.model)
+        total += once * max(1, len(layer.calls))
+    return total
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -137,6 +148,9 @@ def _input(layer: Layer) -> Input:
     return Input(layer.name, sizes, dtype if isinstance(dtype, str) else "float32")
 
 
+_ONE_TENSOR = Call((Ref("", 0, 0),), {})
+
+
 class _Builder:
     """Collects nodes and constants while models are laid out, nested ones in place."""
 
@@ -151,8 +165,6 @@ class _Builder:
 
     def edge(self) -> str:
         self._count += 1
-        if self._count > _MAX_NODES:
-            raise ModelFileError(f"unfolds to more than {_MAX_NODES:,} layer calls")
         return f"{self._prefix}{self._count}"
 
     def model(self, model: Model, prefix: str, inputs: list[str]) -> list[str]:
@@ -171,7 +183,7 @@ class _Builder:
                     f"layer {printable(layer.name)!r} follows {len(edges)} tensors in a Sequential "
                     "model"
                 )
-            edges = self._apply(layer, prefix, Call((Ref("", 0, 0),), {}), edges)
+            edges = self._apply(layer, prefix, _ONE_TENSOR, edges)
         return edges
 
     def _functional(self, model: Model, prefix: str, inputs: list[str]) -> list[str]:
@@ -181,8 +193,13 @@ class _Builder:
                 f"{what} has {len(model.inputs)} inputs and is called with {len(inputs)}"
             )
         known: dict[tuple[str, int], list[str]] = {}
+        by_name = {layer.name: layer for layer in model.layers}
         for ref, edge in zip(model.inputs, inputs, strict=True):
-            known[ref.layer, ref.call] = [edge]
+            layer = by_name.get(ref.layer)
+            if layer is not None and layer.refusal:
+                known[ref.layer, ref.call] = self._apply(layer, prefix, _ONE_TENSOR, [edge])
+            else:
+                known[ref.layer, ref.call] = [edge]
         for layer, place in self._ordered(model, set(known)):
             call = layer.calls[place]
             operands = []
@@ -267,7 +284,10 @@ class _Builder:
         if not isinstance(argument, (int, float, np.ndarray)):
             return ""  # nothing, or a value for which the call is refused
         edge = self.edge()
-        self.constants[edge] = np.asarray(argument, dtype=np.float64)
+        try:
+            self.constants[edge] = np.asarray(argument, dtype=np.float64)
+        except OverflowError:
+            raise ModelFileError("is called with a number that is too large") from None
         return edge
 
 

@@ -96,9 +96,12 @@ def _loss(spec: Any) -> Loss | None:
     if registered not in (None, name) or ">" in name:
         return Loss(str(registered or name))
     settings = dict(config) if isinstance(config, Mapping) else {}
-    return Loss(
-        _canonical(snake_case(name)), {k: v for k, v in settings.items() if k not in _INERT}
-    )
+    plain = {
+        str(k): v
+        for k, v in settings.items()
+        if k not in _INERT and isinstance(v, (str, int, float, type(None)))
+    }
+    return Loss(_canonical(snake_case(name)), plain)
 
 
 def _canonical(name: str) -> str:
@@ -128,8 +131,8 @@ def _named(spec: Any) -> str:
         return printable(str(spec))
     config = spec.get("config")
     values = [
-        f"{v:g}"
+        f"{float(v):g}"
         for v in (config if isinstance(config, Mapping) else {}).values()
-        if isinstance(v, (int, float)) and v
+        if isinstance(v, (int, float)) and v and abs(v) < 1e300
     ]
     return printable(f"{spec.get('class_name', 'penalty')}({', '.join(values)})")

@@ -84,6 +84,8 @@ def read(path: Path, shown: str) -> Network:
     _define(defined, (one.name for one in inputs))
     _define(defined, (name for node in nodes for name in node.outputs))
     local = {(_domain(f.get("domain", "")), f.get("name", "")) for f in model.get("functions", ())}
+    if any(not one.name for one in inputs):
+        raise ModelFileError("has an input without a name")
     for place, record in enumerate(graph.get("node", ())):
         node = _node(record, place, opsets, local, external)
         _define(defined, node.outputs)
@@ -165,7 +167,7 @@ def _tensor(record: dict[str, Any], external: ExternalFiles) -> np.ndarray:
     if kind not in TYPES:
         raise _Unsupported(f"is of the type {NAMES.get(kind, kind)}, which is not supported")
     dims = [int(size) for part in record.get("dims", ()) for size in part]
-    if any(size < 0 for size in dims):
+    if any(not 0 <= size < 1 << 48 for size in dims) or len(dims) > 25:
         raise ModelFileError(f"weight {name!r} has the impossible shape {dims}")
     count = math.prod(dims)
     stored = [field for field in (*_TYPED, "raw_data", "external_data") if record.get(field)]
@@ -231,6 +233,8 @@ def _node(
 ) -> Node:
     operation, domain = record.get("op_type", ""), _domain(record.get("domain", ""))
     outputs = tuple(record.get("output", ()))
+    if not operation:
+        raise ModelFileError(f"node {place} does not say its operation")
     name = record.get("name") or next(filter(None, outputs), f"{operation}_{place}")
     refusal = ""
     if (domain, operation) in local or record.get("overload"):

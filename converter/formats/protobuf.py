@@ -49,7 +49,7 @@ Schema = dict[str, dict[int, Field]]
 
 _MAX_DEPTH = 64
 # Each decoded field costs some 100 bytes; a graph of 100,000 nodes has about a million.
-_MAX_FIELDS = 6_000_000
+_MAX_FIELDS = 3_000_000
 
 
 class Decoder:
@@ -179,6 +179,23 @@ class Decoder:
         raise ModelFileError("is cut short or malformed: a number does not end")
 
 
+# Bytes of packed numbers decoded at once, which takes some sixty times as many.
+_VARINTS = 1 << 18
+
+
+def _in_parts(octets: np.ndarray, data: memoryview) -> np.ndarray:
+    parts, start = [], 0
+    while start < octets.size:
+        stop = min(start + _VARINTS, octets.size)
+        # A part ends where a number does.
+        ends = np.flatnonzero(octets[max(start, stop - 11) : stop] < 0x80)
+        if ends.size:
+            stop = max(start, stop - 11) + int(ends[-1]) + 1
+        parts.append(packed_varints(data[start:stop]))
+        start = stop
+    return np.concatenate(parts)
+
+
 def packed_varints(data: memoryview) -> np.ndarray:
     """Return packed varints as int64 (two's complement, as Protocol Buffers store them).
 
@@ -190,6 +207,8 @@ def packed_varints(data: memoryview) -> np.ndarray:
     octets = np.frombuffer(data, np.uint8)
     if octets.size == 0:
         return np.empty(0, np.int64)
+    if octets.size > _VARINTS:
+        return _in_parts(octets, data)
     last = np.flatnonzero(octets < 0x80)
     if last.size == 0 or last[-1] != octets.size - 1:
         raise ModelFileError("is cut short or malformed: a number does not end")

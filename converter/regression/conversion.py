@@ -361,8 +361,18 @@ def convert(
         _moments=moments,
         _optimum=optimum,
         _cov_type=cov_type,
-        _cov_kwds=cov_kwds,
+        _cov_kwds=_kept(cov_kwds, design),
     )
+
+
+def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | None:
+    """Leave out of groups and times the rows that were left out of the table."""
+    if cov_kwds is None or design.kept is None:
+        return cov_kwds
+    return {
+        key: np.asarray(value)[design.kept] if np.shape(value)[:1] == design.kept.shape else value
+        for key, value in cov_kwds.items()
+    }
 
 
 def _one_output(model: Any, output: str | int | None) -> AffineModel:

@@ -36,6 +36,8 @@ class Design:
     target : str
     dropped : int
         Rows left out for missing values.
+    kept : ndarray of bool, shape (rows of the table,), or None
+        The rows used; None if all were.
     """
 
     X: np.ndarray
@@ -44,6 +46,7 @@ class Design:
     names: list[str]
     target: str
     dropped: int
+    kept: np.ndarray | None
 
 
 def design_of(
@@ -83,7 +86,7 @@ def design_of(
         raise DataError(f"{table.source}: no rows are left")
     if w is not None and not (w > 0).all():
         raise DataError(f"{table.source}: weights must be positive")
-    return Design(X, y, w, names, target_name or "y", table.rows - len(y))
+    return Design(X, y, w, names, target_name or "y", table.rows - len(y), keep)
 
 
 def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarray, str | None]:
@@ -96,6 +99,11 @@ def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarr
         name = table.names[given]
         return table.numbers(name), name
     own = getattr(given, "name", None)
+    equals = getattr(getattr(given, "index", None), "equals", None)
+    if table.index is not None and equals is not None and not equals(table.index):
+        raise DataError(
+            f"the {role} is a Series whose index differs from the DataFrame's; align them first"
+        )
     values = load({"values": np.asarray(given).reshape(-1)}).numbers("values")
     if len(values) != table.rows:
         raise DataError(f"the {role} has {len(values)} values; the table has {table.rows} rows")

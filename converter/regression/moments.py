@@ -85,17 +85,33 @@ class Moments:
 
     @property
     def gain(self) -> float:
-        """Square of `projection`: what a full step takes off the sum of squares."""
-        return float(self.projection @ self.projection)
+        """What a full step takes off the sum of squares."""
+        reached = self._reached
+        return float(reached @ reached)
+
+    @property
+    def _reached(self) -> np.ndarray:
+        """The part of `projection` in the column space of the design.
+
+        Where columns depend on each other, the last rows of the factor are rounding errors in
+        the design and still hold a part of the residual, which no step can remove.
+        """
+        basis = self._decomposition[3]
+        return self.projection if basis is None else basis.T @ self.projection
 
     @property
     def remainder(self) -> float:
         """Sum of squares that no step can remove."""
-        return float(self._padded[-1, -1] ** 2)
+        beyond = 0.0
+        if self._decomposition[3] is not None:
+            beyond = max(float(self.projection @ self.projection) - self.gain, 0.0)
+        return float(self._padded[-1, -1] ** 2) + beyond
 
     @cached_property
-    def _inverse_and_rank(self) -> tuple[np.ndarray, int, np.ndarray]:
-        """Return R^-1 (or its pseudo-inverse), the rank, and the null space in columns.
+    def _decomposition(self) -> tuple[np.ndarray, int, np.ndarray, np.ndarray | None]:
+        """Return R^-1 (or its pseudo-inverse), the rank, the null space, the column space.
+
+        The last is None where it is everything.
 
         The columns are brought to length one first, so that the rank does not depend on units.
         """
@@ -107,23 +123,23 @@ class Moments:
         tolerance = largest * max(self.nobs, self.terms) * np.finfo(float).eps
         rank = int((s > tolerance).sum())
         if rank == self.terms:
-            return _inverse(scaled) / lengths[:, None], rank, vt[:0]
+            return _inverse(scaled) / lengths[:, None], rank, vt[:0], None
         inverse = (vt[:rank].T / s[:rank]) @ u[:, :rank].T
-        return inverse / lengths[:, None], rank, vt[rank:]
+        return inverse / lengths[:, None], rank, vt[rank:], u[:, :rank]
 
     @property
     def rank(self) -> int:
-        return self._inverse_and_rank[1]
+        return self._decomposition[1]
 
     @property
     def inverse(self) -> np.ndarray:
         """R^-1, shape (p, p); the pseudo-inverse where the design is rank-deficient."""
-        return self._inverse_and_rank[0]
+        return self._decomposition[0]
 
     @property
     def dependent(self) -> list[int]:
         """Columns that take part in a linear dependence."""
-        null = self._inverse_and_rank[2]
+        null = self._decomposition[2]
         return [int(i) for i in np.flatnonzero(np.abs(null).max(axis=0, initial=0.0) > 1e-6)]
 
     @property

@@ -80,12 +80,17 @@ def ols_results(
     )
     # The constructor drops the scale it is given and would sum rounded residuals again.
     results._cache["ssr"], results._cache["scale"] = rss, rss / model.df_resid
-    statistic = _wald(results, has_constant)
-    slopes = len(params) - int(has_constant)
-    results._cache["fvalue"] = statistic / slopes if slopes else np.nan
-    results._cache["f_pvalue"] = (
-        stats.f.sf(statistic / slopes, slopes, model.df_resid) if slopes else np.nan
-    )
+    slopes = moments.rank - int(has_constant)
+    statistic = np.nan
+    if slopes:
+        if cov_type == "nonrobust":
+            statistic = _explained(model, params, has_constant) / results.scale / slopes
+        else:
+            statistic = _wald(results, has_constant) / slopes
+    # Clusters leave fewer degrees of freedom than rows do.
+    denominator = getattr(results, "df_resid_inference", None) or model.df_resid
+    results._cache["fvalue"] = statistic
+    results._cache["f_pvalue"] = stats.f.sf(statistic, slopes, denominator) if slopes else np.nan
     return RegressionResultsWrapper(results)
 
 
@@ -137,6 +142,18 @@ def _null_log_likelihood(y: np.ndarray, has_constant: bool) -> float:
     return float(
         (ones * np.log(share) if ones else 0.0) + (zeros * np.log1p(-share) if zeros else 0.0)
     )
+
+
+def _explained(model: Any, params: np.ndarray, has_constant: bool) -> float:
+    """Return the sum of squares of the fitted values about their mean.
+
+    Over the scale it is the Wald statistic of all slopes (Frisch, Waugh and Lovell), without
+    inverting a covariance, and whatever the rank.
+    """
+    fitted = np.asarray(model.exog) @ params
+    weights = np.broadcast_to(np.asarray(model.weights), fitted.shape)
+    center = np.average(fitted, weights=weights) if has_constant else 0.0
+    return float(weights @ (fitted - center) ** 2)
 
 
 def _wald(results: Any, has_constant: bool) -> float:

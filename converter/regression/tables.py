@@ -28,12 +28,15 @@ class Table:
         The file, or what kind of object it was, for messages.
     named : bool
         Whether the names are the user's (False for a bare numpy array).
+    index : object
+        The index of a pandas DataFrame, which a Series must share; else None.
     """
 
     columns: dict[str, Any]
     rows: int
     source: str
     named: bool = True
+    index: Any = None
 
     @property
     def names(self) -> list[str]:
@@ -85,6 +88,8 @@ def load(data: Any) -> Table:
     """
     if isinstance(data, (str, os.PathLike)):
         return _file(Path(data))
+    if hasattr(data, "collect") and hasattr(data, "collect_schema"):
+        data = data.collect()  # a lazy polars frame
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         return _pandas(data)
     if hasattr(data, "__arrow_c_stream__"):
@@ -130,11 +135,21 @@ def _csv(path: Path, head: bytes) -> pa.Table:
     first = head.split(b"\n", 1)[0]
     # A header holds names; whichever separator stands there most often is the separator.
     delimiter = max((b",", b";", b"\t"), key=first.count).decode()
-    return csv.read_csv(
-        path,
-        parse_options=csv.ParseOptions(delimiter=delimiter),
-        convert_options=csv.ConvertOptions(strings_can_be_null=True),
-    )
+
+    def read(point: str) -> pa.Table:
+        return csv.read_csv(
+            path,
+            parse_options=csv.ParseOptions(delimiter=delimiter),
+            convert_options=csv.ConvertOptions(strings_can_be_null=True, decimal_point=point),
+        )
+
+    table = read(".")
+    if delimiter == ";" and any(pa.types.is_string(kind) for kind in table.schema.types):
+        # Where the semicolon separates columns, the comma often is the decimal point.
+        comma = read(",")
+        texts = [sum(map(pa.types.is_string, one.schema.types)) for one in (comma, table)]
+        return comma if texts[0] < texts[1] else table
+    return table
 
 
 def _arrow(table: pa.Table, source: str) -> Table:
@@ -147,7 +162,7 @@ def _pandas(frame: Any) -> Table:
     names = [str(name) for name in frame.columns]
     _refuse_repeats(names, "the DataFrame")
     columns = {name: frame.iloc[:, place] for place, name in enumerate(names)}
-    return Table(columns, len(frame), "the DataFrame")
+    return Table(columns, len(frame), "the DataFrame", index=frame.index)
 
 
 def _mapping(data: Mapping[Any, Any]) -> Table:

@@ -21,42 +21,58 @@ from converter.tracing.primitives import (
     Add,
     Broadcast,
     Contract,
+    Join,
     Primitive,
-    Put,
     Scale,
     Shape,
     Shift,
     Source,
     Sum,
     Take,
+    finite,
 )
 
 # Elements of one traced value, both rows counted. An index array of that length takes 64 MB.
 # A picture of 224 x 224 with 64 channels has 3.2 million.
 MAX_ELEMENTS = 1 << 23
+# Bytes of gather indices on one tape.
+_MAX_INDEX_BYTES = 1 << 28
 
 PRODUCT = "multiplies two values that both depend on the input"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One step of the tape: a primitive, the entries it reads, the shape it makes."""
+    """One step of the tape: a primitive, the entries it reads, its shape, the node it is for."""
 
     primitive: Primitive
     operands: tuple[int, ...]
     shape: Shape
+    origin: str = ""
 
 
 class Tape:
-    """The linear primitives applied so far, in order."""
+    """The linear primitives applied so far, in order.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rows : int
+        How many rows the trace chose, where the file leaves it open; else 0.
+    """
+
+    def __init__(self, rows: int = 0) -> None:
         self.entries: list[Entry] = []
+        self.rows = rows
+        # Sizes of axes that the operation under way cut at a given length beyond their end.
+        self.cut: list[int] = []
+        # The node under way, for messages.
+        self.origin = ""
+        self._index_bytes = 0
 
     def record(self, primitive: Primitive, operands: Sequence[Affine], shape: Shape) -> Affine:
         """Append a step and return its value."""
         kind = operands[0].kind
-        if kind == "u" and not isinstance(primitive, (Take, Put, Broadcast)):
+        if kind in "uw" and not isinstance(primitive, (Take, Join, Broadcast)):
             raise NotAffine("computes with small integers or booleans, which wrap around")
         return self._append(primitive, operands, shape, kind)
 
@@ -70,7 +86,15 @@ class Tape:
         check_size(shape)
         if any(operand.tape is not self for operand in operands):
             raise AssertionError("values of two traces were mixed (please report this)")
-        self.entries.append(Entry(primitive, tuple(o.index for o in operands), shape))
+        if isinstance(primitive, Take) and primitive.index is not None:
+            self._index_bytes += primitive.index.nbytes
+            if self._index_bytes > _MAX_INDEX_BYTES:
+                raise ModelFileError(
+                    f"moves elements about too often: more than {_MAX_INDEX_BYTES >> 20} MB would "
+                    "be needed to remember where to"
+                )
+        step = Entry(primitive, tuple(o.index for o in operands), shape, self.origin)
+        self.entries.append(step)
         return Affine(self, len(self.entries) - 1, shape, kind)
 
 
@@ -104,7 +128,8 @@ class Affine:
     shape : tuple of int
     kind : str
         ``f`` for floating point; ``i`` for 32- and 64-bit integers, whose division truncates;
-        ``u`` for smaller integers and booleans, whose arithmetic wraps around.
+        ``u`` for smaller integers and booleans, ``w`` for wide unsigned ones, whose arithmetic
+        wraps around.
     """
 
     __slots__ = ("index", "kind", "shape", "tape")
@@ -114,7 +139,11 @@ class Affine:
 
     def as_float(self) -> Affine:
         """Return the same numbers as floating point ones."""
-        return Affine(self.tape, self.index, self.shape)
+        return self.as_kind("f")
+
+    def as_kind(self, kind: str) -> Affine:
+        """Return the same numbers as another kind that holds them exactly."""
+        return Affine(self.tape, self.index, self.shape, kind)
 
     @property
     def ndim(self) -> int:
@@ -253,7 +282,7 @@ def _divide(a: Any, b: Any) -> Affine:
         raise NotAffine("divides by a value that depends on the input")
     if a.kind != "f":
         raise NotAffine("divides integers, which truncates")
-    divisor = np.asarray(_numeric(b), dtype=np.float64)
+    divisor = finite(_numeric(b))
     if not divisor.all():
         raise NotAffine("divides by a constant that is zero")
     shape = np.broadcast_shapes(a.shape, divisor.shape)
@@ -271,7 +300,8 @@ def _matmul(a: Any, b: Any) -> Affine:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         raise ValueError("a matrix product needs operands with axes")
     if np.ndim(a) == 1:
-        return np.matmul(a[None, :], b)[..., 0, :]
+        row = np.matmul(a[None, :], b)
+        return row[0] if np.ndim(b) == 1 else row[..., 0, :]
     if np.ndim(b) == 1:
         return np.matmul(a, b[:, None])[..., 0]
     if a.shape[-1] != b.shape[-2]:
@@ -393,6 +423,7 @@ def _concatenate(arrays: Sequence[Any], axis: int = 0) -> Affine:
     check_size(shape)
     positions = np.arange(math.prod(shape)).reshape(shape)
     parts: list[Affine] = []
+    places: list[np.ndarray] = []
     filler = np.zeros(shape)
     where = np.zeros(shape, dtype=bool)
     start = 0
@@ -400,14 +431,13 @@ def _concatenate(arrays: Sequence[Any], axis: int = 0) -> Affine:
         place = (slice(None),) * axis + (slice(start, start + array.shape[axis]),)
         start += array.shape[axis]
         if isinstance(array, Affine):
-            index = positions[place].reshape(-1)
-            parts.append(array.tape.record(Put(array.shape, shape, index), [array], shape))
+            parts.append(array)
+            places.append(positions[place].reshape(-1))
         else:
             filler[place] = _numeric(array)
             where[place] = True
-    value = parts[0]
-    if len(parts) > 1:
-        value = value.tape.record(Add(len(parts)), parts, shape)
+    join = Join([part.shape for part in parts], places, shape)
+    value = parts[0].tape.record(join, parts, shape)
     if where.any():
         value = value.tape.record(Shift(filler, where), [value], shape)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from converter.semantics import Rule, rule_for
 from converter.tracing.affine import MAX_ELEMENTS, Affine, Tape
 from converter.tracing.linked import Linked, UsedLink
 from converter.tracing.opaque import Opaque
+from converter.tracing.primitives import finite
 from converter.tracing.sizes import SizeDependent
 
 # Constants up to this size are cast to float64 at once; larger ones stay in the file.
@@ -24,8 +26,9 @@ _CONSTANT_BYTES = 1 << 28
 
 Value = Any  # None (an absent optional input) | ndarray | SizeDependent | Affine | Linked | Opaque
 
-# The shape that each shape-reading node reported, by the node's place in the network.
-ShapeLog = dict[int, np.ndarray]
+# What nodes reported of sizes, by place in the network: the shape that one read, and the sizes
+# of axes that one cut at a given length beyond their end.
+SizeLog = dict[tuple[str, int], np.ndarray]
 
 # The meaning of each node, by its place; or why it has none.
 Rules = dict[int, Rule | NotAffine]
@@ -42,14 +45,14 @@ class Trace:
         The traced inputs, in the network's order.
     outputs : tuple
         The value on each requested output: ndarray, SizeDependent, Affine, Linked or Opaque.
-    shapes_read : dict
-        What the nodes that read a shape reported.
+    sizes : dict
+        What nodes reported of sizes.
     """
 
     tape: Tape
     inputs: tuple[Affine, ...]
     outputs: tuple[Value, ...]
-    shapes_read: ShapeLog
+    sizes: SizeLog
 
 
 def trace(
@@ -57,7 +60,8 @@ def trace(
     shapes: Sequence[tuple[int, ...]],
     outputs: Sequence[Output],
     rules: Rules,
-    other: ShapeLog | None = None,
+    rows: int = 0,
+    other: SizeLog | None = None,
 ) -> Trace:
     """Execute the network on affine values.
 
@@ -70,8 +74,10 @@ def trace(
         What is asked for; nodes that none of it needs are not run.
     rules : dict
         Meanings found so far, by the node's place; filled in, for the next trace.
+    rows : int
+        How many rows this trace chose, where the file leaves it open; else 0.
     other : dict, optional
-        `Trace.shapes_read` of a run with another number of rows: a size that differs there
+        `Trace.sizes` of a run with another number of rows: a size that differs there
         depends on the number of rows and must not enter the numbers.
 
     Raises
@@ -79,7 +85,7 @@ def trace(
     ModelFileError
         If a node reads an edge that nothing defines, or sizes do not fit.
     """
-    tape = Tape()
+    tape = Tape(rows)
     edges: dict[str, Value] = dict(network.constants)
     traced = []
     for declared, shape in zip(network.inputs, shapes, strict=True):
@@ -91,7 +97,7 @@ def trace(
     readers = Counter(name for _, node in nodes for name in node.inputs)
     readers.update(output.edge for output in outputs)
     budget = _CONSTANT_BYTES + 8 * network.size
-    log: ShapeLog = {}
+    log: SizeLog = {}
     for place, node in nodes:
         operands = [_look_up(edges, name, node) for name in node.inputs]
         if place not in rules:
@@ -122,6 +128,8 @@ def trace(
 def _kind(dtype: str) -> str:
     if dtype in ("float16", "bfloat16", "float32", "float64"):
         return "f"
+    if dtype in ("uint32", "uint64"):
+        return "w"
     return "i" if dtype in ("int32", "int64") else "u"
 
 
@@ -155,15 +163,13 @@ class _Step:
     meaning: Rule | NotAffine
     tape: Tape
     place: int
-    log: ShapeLog
-    other: ShapeLog | None
+    log: SizeLog
+    other: SizeLog | None
 
     def run(self, operands: list[Value]) -> Sequence[Value]:
         """Return the node's results; of a refused operation, Opaque values."""
-        findings: dict[Finding, None] = {}
-        for operand in operands:
-            if isinstance(operand, Opaque):
-                findings.update(dict.fromkeys(operand.findings))
+        own: list[Finding] = []
+        parents = tuple(o for o in operands if isinstance(o, Opaque))
         shapeless = any(isinstance(o, Opaque) and o.stand_in is None for o in operands)
         plain = [o.stand_in if isinstance(o, Opaque) else o for o in operands]
         count = len(self.node.outputs)
@@ -175,32 +181,29 @@ class _Step:
             if shapeless:
                 if rule.refusal:
                     raise NotAffine(rule.refusal)
-                return [Opaque(tuple(findings), None)] * count
+                return [Opaque((), parents, None)] * count
             try:
                 results = self._evaluate(rule, plain)
             except UsedLink as used:
                 # The link is at fault, not this operation: note it and try again beyond it.
-                findings.update(dict.fromkeys(self._misplaced(used, plain)))
+                own.extend(self._misplaced(used, plain))
                 plain = [self.tape.source(o.shape) if isinstance(o, Linked) else o for o in plain]
                 results = self._evaluate(rule, plain)
         except NotAffine as refused:
-            findings[
-                Finding(
-                    refused.node or self.node.name,
-                    refused.operation or self.node.operation,
-                    refused.reason,
-                )
-            ] = None
+            node, operation = refused.node or self.node.name, refused.operation
+            own.append(Finding(node, operation or self.node.operation, refused.reason))
             if refused.shape is not None:
                 shapes: list[tuple[int, ...]] | None = [refused.shape]
             else:
                 shapes = None if rule is None else _shapes(rule, plain)
             if shapes is None or len(shapes) < count:
-                return [Opaque(tuple(findings), None)] * count
-            return [Opaque(tuple(findings), self.tape.source(shapes[i])) for i in range(count)]
-        if findings:
+                return [Opaque(tuple(own), parents, None)] * count
             return [
-                Opaque(tuple(findings), self.tape.source(result.shape))
+                Opaque(tuple(own), parents, self.tape.source(shape)) for shape in shapes[:count]
+            ]
+        if own or parents:
+            return [
+                Opaque(tuple(own), parents, self.tape.source(result.shape))
                 if isinstance(result, (Affine, Linked))
                 else result
                 for result in results
@@ -225,24 +228,41 @@ class _Step:
                     raise NotAffine("its numbers depend on how many rows there are")
         operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
         results = self._call(rule, operands, traced)
+        if self.tape.cut:
+            self._check_cut()
+        if self.tape.rows and any(isinstance(r, Affine) and not r.size for r in results):
+            raise NotAffine("takes rows that are not there in every batch")
         if rule.reads_shape and traced:
-            self.log[self.place] = results[0]
+            self.log["shape", self.place] = results[0]
             if self.other is None:
                 return results
-            differs = np.not_equal(results[0], self.other.get(self.place, -1))
+            differs = np.not_equal(results[0], self.other.get(("shape", self.place), -1))
             return [SizeDependent(results[0], differs)] if differs.any() else results
         if dependent and not traced:
             return self._masked(rule, results, operands, masks)
         return results
 
+    def _check_cut(self) -> None:
+        """Refuse to cut the rows at a given number, which two and three rows do not reach."""
+        sizes = np.array(self.tape.cut)
+        self.tape.cut.clear()
+        self.log["cut", self.place] = sizes
+        if self.other is not None and not np.array_equal(
+            sizes, self.other.get(("cut", self.place), ())
+        ):
+            raise NotAffine("takes a fixed number of rows")
+
     def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
-        prepared = [_prepare(o, traced, rule) for o in operands]
+        self.tape.origin = self.node.name
         try:
+            prepared = [_prepare(o, traced) for o in operands]
+            if not traced and not rule.moves:
+                _check_broadcast(prepared)
             results = rule.call(prepared)
         except ModelFileError as error:
-            raise ModelFileError(f"{_where(self.node)}: {error}") from None
+            raise type(error)(f"{_where(self.node)}: {error}") from None
         except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
-            shapes = [list(np.shape(o)) for o in prepared if o is not None]
+            shapes = [list(np.shape(o)) for o in operands if o is not None]
             raise ModelFileError(
                 f"{_where(self.node)} cannot be computed on operands of shapes {shapes}: "
                 f"{printable(str(error))}"
@@ -262,9 +282,12 @@ class _Step:
                     f"{_where(self.node)} makes a constant of {result.size:,} elements; at most "
                     f"{MAX_ELEMENTS:,} are computed"
                 )
-        return [self._origin(result) for result in results]
+        return [self._named(result) for result in results]
 
-    def _origin(self, result: Value) -> Value:
+    def _named(self, result: Value) -> Value:
+        if result is None:
+            reason = "has an output that its specification leaves undefined"
+            return Opaque((Finding(self.node.name, self.node.operation, reason),), (), None)
         if isinstance(result, Linked) and not result.node:
             operation = result.operation or self.node.operation
             return replace(result, node=self.node.name, operation=operation)
@@ -299,12 +322,28 @@ def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:
     return np.zeros(np.shape(operand), dtype=bool) if mask is None else mask
 
 
-def _prepare(value: Value, traced: bool, rule: Rule) -> Value:
-    """Cast a constant to float64 where that costs little or numbers are computed from it."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.dtype == np.float64:
+def _prepare(value: Value, traced: bool) -> Value:
+    """Cast a small constant to float64 where it meets a traced value.
+
+    Among themselves constants are computed in their own type: a product that is rounded to float32
+    and then to an integer would come out different.
+    """
+    if not traced or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return value
-    cheap = value.size <= _SMALL or not (traced or rule.moves)
-    return value.astype(np.float64) if cheap else value
+    return finite(value) if value.size <= _SMALL else value
+
+
+def _check_broadcast(constants: list[Value]) -> None:
+    """Refuse an operation on constants whose result dwarfs them, before it is computed."""
+    shapes = [np.shape(constant) for constant in constants if constant is not None]
+    try:
+        size = math.prod(np.broadcast_shapes(*shapes))
+    except ValueError:
+        return  # no elementwise operation: what else can grow checks for itself
+    if size > max(MAX_ELEMENTS, *(math.prod(shape) for shape in shapes), 0):
+        raise ModelFileError(
+            f"makes a constant of {size:,} elements; at most {MAX_ELEMENTS:,} are computed"
+        )
 
 
 def _shapes(rule: Rule, operands: list[Value]) -> list[tuple[int, ...]] | None:

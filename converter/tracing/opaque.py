@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 
 from converter.errors import Finding
 from converter.tracing.affine import Affine
+
+_ORDER = count()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,13 +17,36 @@ class Opaque:
 
     Parameters
     ----------
-    findings : tuple of Finding
-        What lies on the way from the inputs to here, in the network's order.
+    own : tuple of Finding
+        What was found at this operation.
+    parents : tuple of Opaque
+        The opaque operands, whose findings lie on the way too. They are referred to and not
+        copied: a chain of a thousand refused operations would else cost a million.
     stand_in : Affine or None
         A fresh variable of the same shape. Later operations are tried on it, so that one run
         finds every offending operation and not merely the first. None where the shape of the
         refused result is not known.
+    serial : int
+        Rises in the order in which nodes are run.
     """
 
-    findings: tuple[Finding, ...]
+    own: tuple[Finding, ...]
+    parents: tuple[Opaque, ...]
     stand_in: Affine | None
+    serial: int = field(default_factory=lambda: next(_ORDER))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found on the way from the inputs to here, in the network's order."""
+        seen = {id(self)}
+        stack = [self]
+        reached = []
+        while stack:
+            value = stack.pop()
+            reached.append(value)
+            for parent in value.parents:
+                if id(parent) not in seen:
+                    seen.add(id(parent))
+                    stack.append(parent)
+        reached.sort(key=lambda value: value.serial)
+        return tuple(dict.fromkeys(finding for value in reached for finding in value.own))

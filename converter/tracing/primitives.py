@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from converter.errors import ModelFileError
+from converter.errors import ModelFileError, NotFinite
 
 Shape = tuple[int, ...]
 
@@ -135,17 +135,32 @@ class Take:
         return (scatter_add(value, self.index, self.source),)
 
 
-class Put:
-    """The adjoint of `Take`: ``target.flat[index] += source.flat`` on zeros."""
+class Join:
+    """Several values put into one: ``target.flat[index] = source.flat`` for each of them.
 
-    def __init__(self, source: Shape, target: Shape, index: np.ndarray | None = None) -> None:
-        self.source, self.target, self.index = source, target, index
+    Parameters
+    ----------
+    sources : sequence of tuple of int
+    indices : sequence of ndarray of int
+        Where the elements of each go; no place is taken twice, and what is not taken is 0.
+    target : tuple of int
+    """
+
+    def __init__(
+        self, sources: Sequence[Shape], indices: Sequence[np.ndarray], target: Shape
+    ) -> None:
+        self.sources, self.indices, self.target = sources, indices, target
 
     def forward(self, *values: np.ndarray) -> np.ndarray:
-        return scatter_add(values[0], self.index, self.target)
+        rows = len(values[0])
+        result = np.zeros((rows, math.prod(self.target)))
+        for value, index in zip(values, self.indices, strict=True):
+            result[:, index] = value.reshape(rows, -1)
+        return result.reshape(rows, *self.target)
 
     def adjoint(self, value: np.ndarray) -> tuple[np.ndarray, ...]:
-        return (gather(value, self.index, self.source),)
+        pairs = zip(self.indices, self.sources, strict=True)
+        return tuple(gather(value, index, source) for index, source in pairs)
 
 
 class Sum:
@@ -323,7 +338,7 @@ def _distinct(rows: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndar
     return rows[first], inverse
 
 
-def finite(constant: np.ndarray) -> np.ndarray:
+def finite(constant: Any) -> np.ndarray:
     """Return the constant in float64, having checked that every element is finite.
 
     Raises
@@ -331,11 +346,17 @@ def finite(constant: np.ndarray) -> np.ndarray:
     ModelFileError
         If it holds a NaN or an infinity.
     """
-    block = np.asarray(constant, dtype=np.float64)
+    try:
+        block = np.asarray(constant)
+        if block.dtype.kind not in "fiub":
+            raise TypeError
+        block = block.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise ModelFileError(f"expected numbers, found {constant!r:.60}") from None
     # One sum is the cheapest pass that a NaN or an infinity cannot survive; a sum that
     # overflows on finite numbers is told apart by the slower test.
     with np.errstate(over="ignore", invalid="ignore"):
         total = block.sum()
     if not np.isfinite(total) and not np.isfinite(block).all():
-        raise ModelFileError("a weight holds NaN or infinite values")
+        raise NotFinite("a weight or constant holds NaN or infinite values")
     return block

@@ -92,7 +92,7 @@ def _check_dtype(node: Node) -> None:
         if policy.get("class_name") not in ("DTypePolicy", "Policy", "FloatDTypePolicy"):
             raise NotAffine(f"has the dtype policy {policy.get('class_name')}, not supported")
         policy = name
-    if policy is not None and policy not in _FLOATS:
+    if policy is not None and not (isinstance(policy, str) and policy in _FLOATS):
         raise NotAffine(f"computes in {policy}, which is not supported")
 
 

@@ -23,7 +23,7 @@ def dense(
 ) -> Any:
     """``activation(x @ kernel + bias)`` on the last axis, whatever the rank."""
     if kernel.ndim != 2 or kernel.shape[1] != units:
-        raise ValueError(f"a kernel of shape {list(kernel.shape)} does not make {units} units")
+        raise ValueError(f"a kernel of shape {list(kernel.shape)} does not make {units!r} units")
     if np.ndim(x) < 2:
         raise ValueError("Dense needs a batch axis and an axis of features")
     y = np.matmul(x, kernel)
@@ -44,11 +44,19 @@ def flatten(x: Any, *, data_format: str | None = None) -> Any:
 
 
 def reshape(x: Any, *, target_shape: Any) -> Any:
-    return np.reshape(x, (x.shape[0], *(int(size) for size in target_shape)))
+    return np.reshape(x, (x.shape[0], *whole_numbers(target_shape, "target_shape")))
 
 
 def permute(x: Any, *, dims: Any) -> Any:
-    return np.transpose(x, (0, *(int(axis) for axis in dims)))
+    return np.transpose(x, (0, *whole_numbers(dims, "dims")))
+
+
+def whole_numbers(values: Any, name: str) -> tuple[int, ...]:
+    """Return a list of integers of a configuration, or one integer as such a list."""
+    several = values if isinstance(values, (list, tuple)) else [values]
+    if any(type(value) is not int for value in several):
+        raise ValueError(f"{name} must hold whole numbers, not {values!r}")
+    return tuple(several)
 
 
 def identity(x: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.semantics.keras.core import whole_numbers
 from converter.semantics.keras.layer import Layer
 
 
@@ -53,7 +54,8 @@ def minimum(*tensors: Any) -> Any:
 
 
 def concatenate(*tensors: Any, axis: int = -1) -> Any:
-    return np.concatenate(tensors, axis=axis)
+    (along,) = whole_numbers(axis, "axis")
+    return np.concatenate(tensors, axis=along)
 
 
 _CHOICE = "chooses among values that depend on the input"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.semantics.keras.layer import Layer
+from converter.tracing.primitives import finite
 
 # keras.backend.epsilon() as shipped; Normalization divides by at least this.
 _EPSILON = 1e-7
@@ -33,10 +35,16 @@ def batch_normalization(
     if renorm or virtual_batch_size is not None or adjustment is not None:
         raise NotAffine("renormalises batches, which is not supported")
     shape = _kept(x, axis)
+    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
+        raise ValueError(f"epsilon must be a number, not {epsilon!r}")
+    if not math.isfinite(epsilon):
+        raise ValueError("epsilon is not finite")
+    if (_shaped(moving_variance, shape) + epsilon <= 0).any():
+        raise ValueError("the moving variance is negative")
     factor = 1.0 / np.sqrt(np.add(_shaped(moving_variance, shape), np.float64(epsilon)))
     if scale:
         factor = factor * _shaped(gamma, shape)
-    y = np.multiply(np.subtract(x, _shaped(moving_mean, shape)), factor)
+    y = np.multiply(_shift(x, -_shaped(moving_mean, shape)), factor)
     return np.add(y, _shaped(beta, shape)) if center else y
 
 
@@ -51,17 +59,22 @@ def normalization(
 ) -> Any:
     """``(x - mean) / max(sqrt(variance), epsilon)``, or its inverse."""
     shape = _kept(x, () if axis is None else axis)
+    if (_given(variance, shape) < 0).any():
+        raise ValueError("the variance is negative")
     center, spread = _given(mean, shape), np.sqrt(_given(variance, shape))
     spread = np.maximum(spread, _EPSILON)
     if invert:
-        return np.add(np.multiply(x, spread), center)
-    return np.divide(np.subtract(x, center), spread)
+        return _shift(np.multiply(x, spread), center)
+    return np.divide(_shift(x, -center), spread)
 
 
 def rescaling(x: Any, *, scale: Any, offset: Any = 0.0) -> Any:
-    return np.add(
-        np.multiply(x, np.asarray(scale, dtype=np.float64)), np.asarray(offset, dtype=np.float64)
-    )
+    return _shift(np.multiply(x, finite(scale)), finite(offset))
+
+
+def _shift(x: Any, constant: np.ndarray) -> Any:
+    """Add a constant that is not trained; one that is zero is no intercept."""
+    return np.add(x, constant) if np.any(constant) else x
 
 
 def _kept(x: Any, axis: Any) -> tuple[int, ...]:
@@ -79,12 +92,12 @@ def _kept(x: Any, axis: Any) -> tuple[int, ...]:
 
 
 def _shaped(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(values, dtype=np.float64).reshape(shape)
+    return finite(values).reshape(shape)
 
 
 def _given(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Shape stored statistics, or ones given in the configuration, which may be fewer."""
-    array = np.asarray(values, dtype=np.float64)
+    array = finite(values)
     size = 1
     for extent in shape:
         size *= extent

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from converter.errors import ModelFileError, NotAffine
+from converter.errors import ModelFileError, NotAffine, printable
 from converter.network import Node
 from converter.semantics import Rule
 from converter.semantics.onnx import arithmetic, constants, movement, nonlinear, reduction
@@ -50,15 +50,24 @@ def rule_for(node: Node) -> Rule:
         if name not in attributes and name not in operator.inert:
             raise NotAffine(f"has the attribute {name!r}, unknown in opset {node.version}")
     settings = {k: v for k, v in node.attributes.items() if k in attributes}
-    for name, needed in attributes.items():
+    for name, (needed, kind) in attributes.items():
         if name == "node_outputs":
             settings[name] = len(node.outputs)
-        elif needed and name not in settings:
+        elif name in settings:
+            if kind is not None and type(settings[name]) is not kind:
+                raise ModelFileError(
+                    f"node {printable(node.name)!r} ({node.operation}) has attribute {name!r} of "
+                    f"another type than {kind.__name__}"
+                )
+        elif needed:
             raise ModelFileError(f"node {node.name!r} ({node.operation}) lacks attribute {name!r}")
     given = len(node.inputs)
-    if (given > inputs and not variadic) or any(
-        place >= given or not node.inputs[place] for place in range(required)
-    ):
+    empty = [place for place in range(min(given, required)) if not node.inputs[place]]
+    if empty:
+        raise ModelFileError(
+            f"node {printable(node.name)!r} ({node.operation}) leaves out its input {empty[0]}"
+        )
+    if (given > inputs and not variadic) or given < required:
         raise ModelFileError(
             f"node {node.name!r} ({node.operation}) has {given} inputs where opset "
             f"{node.version} wants {required if required == inputs else f'{required} to {inputs}'}"
@@ -82,11 +91,21 @@ def _no_constants(operands: list[Any]) -> tuple[Any, ...]:
     raise NotAffine("is not evaluated, not even on constants")
 
 
+# Annotations of attributes, as written in the functions' signatures.
+_KINDS = {"int": int, "int | None": int, "float": float, "float | None": float}
+
+
 @cache
-def _signature(function: Callable[..., Any]) -> tuple[int, int, bool, dict[str, bool]]:
-    """Return inputs, required inputs, whether variadic, and attributes with "required"."""
+def _signature(
+    function: Callable[..., Any],
+) -> tuple[int, int, bool, dict[str, tuple[bool, type | None]]]:
+    """Return inputs, required inputs, whether variadic, and attributes: (required, type)."""
     parameters = inspect.signature(function).parameters.values()
     places = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    attributes = {p.name: p.default is p.empty for p in parameters if p.kind is p.KEYWORD_ONLY}
+    attributes = {
+        p.name: (p.default is p.empty, _KINDS.get(str(p.annotation)))
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
     return len(places), sum(p.default is p.empty for p in places), variadic, attributes

@@ -9,7 +9,9 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
+from converter.tracing.affine import check_size
 from converter.tracing.linked import sigmoid
+from converter.tracing.primitives import finite
 
 
 def add(a: Any, b: Any) -> Any:
@@ -51,6 +53,8 @@ def identity(x: Any) -> Any:
 
 
 def matmul(a: Any, b: Any) -> Any:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and min(a.ndim, b.ndim) > 1:
+        check_size((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
     return np.matmul(a, b)
 
 
@@ -66,7 +70,7 @@ def gemm(
 ) -> Any:
     if np.ndim(a) != 2 or np.ndim(b) != 2:
         raise ValueError("Gemm multiplies matrices of two axes")
-    product = np.matmul(a.T if transA else a, b.T if transB else b)
+    product = matmul(a.T if transA else a, b.T if transB else b)
     if alpha != 1.0:
         product = np.multiply(product, np.float64(alpha))
     if c is None or beta == 0.0:
@@ -133,16 +137,20 @@ def batch_normalization_14(
 
 
 def _normalize(x: Any, scale: Any, b: Any, mean: Any, var: Any, epsilon: float) -> Any:
+    if isinstance(var, np.ndarray):
+        var = finite(var)
     factor = np.divide(scale, np.sqrt(np.add(var, np.float64(epsilon))))
     return np.add(np.multiply(np.subtract(x, mean), factor), b)
 
 
 def dropout_7(data: Any, *, ratio: float = 0.5) -> Any:
-    return data, _everything(data)
+    # The mask is left open outside training; the interpreter refuses whatever uses it.
+    return data, None
 
 
 def dropout(data: Any, ratio: Any = None, training_mode: Any = None) -> Any:
-    if training_mode is not None and np.any(training_mode):
+    drops = np.any(0.5 if ratio is None else ratio)
+    if training_mode is not None and np.any(training_mode) and drops:
         raise NotAffine("drops values at random (training_mode is set)")
     return data, _everything(data)
 

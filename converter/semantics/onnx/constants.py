@@ -60,8 +60,8 @@ def cast(input: Any, *, to: int) -> Any:
         _float_only(to)
         return input
     if isinstance(input, Affine):
-        if input.kind == "i" and to == 7:
-            return input
+        if to == 7 and input.kind in "iu":
+            return input.as_kind("i")
         _float_only(to)
         return input.as_float()
     array = np.asarray(input)

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from converter.semantics.onnx.operator import Operator
-from converter.tracing.affine import check_size
+from converter.tracing.affine import Affine, check_size
+
+# Exporters write "to the end" as the largest integer that they have.
+_ENDLESS = 2**31 - 1
 
 
 def reshape(data: Any, shape: Any, *, allowzero: int = 0) -> Any:
@@ -36,7 +39,7 @@ def flatten(input: Any, *, axis: int = 1) -> Any:
 
 
 def squeeze_1(data: Any, *, axes: Any = None) -> Any:
-    return np.squeeze(data, axis=None if axes is None else _integers(axes))
+    return np.squeeze(data, axis=None if axes is None else integers(axes))
 
 
 def squeeze(data: Any, axes: Any = None) -> Any:
@@ -44,7 +47,7 @@ def squeeze(data: Any, axes: Any = None) -> Any:
 
 
 def unsqueeze_1(data: Any, *, axes: Any) -> Any:
-    return np.expand_dims(data, axis=_integers(axes))
+    return np.expand_dims(data, axis=integers(axes))
 
 
 def unsqueeze(data: Any, axes: Any) -> Any:
@@ -52,7 +55,7 @@ def unsqueeze(data: Any, axes: Any) -> Any:
 
 
 def transpose(data: Any, *, perm: Any = None) -> Any:
-    return np.transpose(data, None if perm is None else _integers(perm))
+    return np.transpose(data, None if perm is None else integers(perm))
 
 
 def concat(*inputs: Any, axis: int) -> Any:
@@ -64,9 +67,9 @@ def slice_1(data: Any, *, starts: Any, ends: Any, axes: Any = None) -> Any:
 
 
 def slice_10(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
-    first, last = _integers(starts), _integers(ends)
-    along = tuple(range(len(first))) if axes is None else _integers(axes)
-    by = (1,) * len(first) if steps is None else _integers(steps)
+    first, last = integers(starts), integers(ends)
+    along = tuple(range(len(first))) if axes is None else integers(axes)
+    by = (1,) * len(first) if steps is None else integers(steps)
     if not len(first) == len(last) == len(along) == len(by):
         raise ValueError("starts, ends, axes and steps differ in length")
     rank = np.ndim(data)
@@ -76,7 +79,10 @@ def slice_10(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = N
         raise ValueError("an axis is named twice")
     key = [slice(None)] * rank
     for start, end, axis, step in zip(first, last, along, by, strict=True):
-        key[axis % rank] = _range(start, end, step, data.shape[axis])
+        size = data.shape[axis]
+        key[axis % rank] = _range(start, end, step, size)
+        if isinstance(data, Affine) and any(size <= abs(n) < _ENDLESS for n in (start, end)):
+            data.tape.cut.append(size)
     return data[tuple(key)]
 
 
@@ -122,7 +128,7 @@ def _split(data: Any, axis: int, split: Any, parts: int, *, even: bool) -> Any:
         raise ValueError(f"axis {axis} does not exist")
     size = data.shape[axis]
     if split is not None:
-        sizes = list(_integers(split))
+        sizes = list(integers(split))
     elif parts <= 0:
         raise ValueError("splits into no parts")
     elif even and size % parts:
@@ -142,18 +148,23 @@ def _split(data: Any, axis: int, split: Any, parts: int, *, even: bool) -> Any:
 
 def gather(data: Any, indices: Any, *, axis: int = 0) -> Any:
     where = np.asarray(indices)
+    shape = np.shape(data)
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis {axis} does not exist")
+    axis %= len(shape)
+    check_size((*shape[:axis], *where.shape, *shape[axis + 1 :]))
     if where.dtype.kind not in "iu":
         raise ValueError("indices must be integers")
     return np.take(data, where, axis=axis)
 
 
 def expand(input: Any, shape: Any) -> Any:
-    target = np.broadcast_shapes(np.shape(input), _integers(shape))
+    target = np.broadcast_shapes(np.shape(input), integers(shape))
     check_size(target)
     return np.broadcast_to(input, target)
 
 
-def _integers(values: Any) -> tuple[int, ...]:
+def integers(values: Any) -> tuple[int, ...]:
     array = np.asarray(values)
     if array.dtype.kind not in "iu" and array.size:
         raise ValueError("wants integers")

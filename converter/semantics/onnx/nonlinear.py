@@ -52,7 +52,7 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def _relu(x: Any) -> Any:
-    return np.maximum(x, np.float64(0.0))
+    return np.maximum(x, 0)
 
 
 def _leaky_relu(x: Any, *, alpha: float = 0.01) -> Any:
@@ -84,6 +84,14 @@ def _clip_6(input: Any, *, min: float = -3.4028235e38, max: float = 3.4028235e38
     return _clip(input, np.float64(min), np.float64(max))
 
 
+def _pow(x: Any, y: Any) -> Any:
+    """The result has the base's type; an integer to a negative power is truncated."""
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        power = np.power(x.astype(np.float64) if x.dtype.kind in "iu" else x, y)
+        return power.astype(x.dtype)
+    return np.power(x, y)
+
+
 def _softplus(x: Any) -> Any:
     return np.logaddexp(x, 0.0)
 
@@ -108,7 +116,7 @@ OPERATORS: dict[str, Operator] = {
     "Clip": Operator({6: _clip_6, 11: _clip}, refusal="limits a value that depends on the input"),
     "Softmax": Operator({1: _softmax_1, 13: _softmax}, refusal=_LINK_INSIDE),
     "Where": Operator({9: _where}, refusal=_CHOICE),
-    "Pow": Operator({7: _binary(np.power)}, refusal="a power of a value that depends on the input"),
+    "Pow": Operator({7: _pow}, refusal="a power of a value that depends on the input"),
     "Max": Operator({6: _variadic(np.maximum)}, refusal=_CHOICE),
     "Min": Operator({6: _variadic(np.minimum)}, refusal=_CHOICE),
     **_table(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
 
 
@@ -14,10 +15,15 @@ def _by_attribute(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give the older form: axes are an attribute; without it, all axes."""
 
     def reduce(data: Any, *, axes: Any = None, keepdims: int = 1) -> Any:
-        along = None if axes is None else tuple(int(axis) for axis in axes)
-        return function(data, axis=along, keepdims=bool(keepdims))
+        along = None if axes is None else integers(axes)
+        return _in_own_type(function(data, axis=along, keepdims=bool(keepdims)), data)
 
     return reduce
+
+
+def _in_own_type(result: Any, data: Any) -> Any:
+    """Cast the mean of integers back to integers, as ONNX's types demand."""
+    return np.asarray(result).astype(data.dtype) if isinstance(data, np.ndarray) else result
 
 
 def _by_input(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,10 +32,10 @@ def _by_input(function: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(
         data: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
     ) -> Any:
-        along = () if axes is None else tuple(int(axis) for axis in np.asarray(axes).reshape(-1))
+        along = () if axes is None else integers(axes)
         if not along and noop_with_empty_axes:
             return data
-        return function(data, axis=along or None, keepdims=bool(keepdims))
+        return _in_own_type(function(data, axis=along or None, keepdims=bool(keepdims)), data)
 
     return reduce
 
