@@ -172,7 +172,9 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
     rules: Rules = {}
     try:
         three = _run(network, shapes(3), outputs, rules, 3)
-        two = _run(network, shapes(2), outputs, rules, 2, three.sizes)
+        sizes, found = three.sizes, [np.shape(value) for value in three.outputs]
+        del three  # its tape may hold a hundred megabytes of indices
+        two = _run(network, shapes(2), outputs, rules, 2, sizes)
     except ModelFileError:
         # Some exporters fix the number of rows inside and leave it open at the door.
         one = _run(network, shapes(1), outputs, rules)
@@ -182,13 +184,13 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
             return 1, one
         raise
     findings = []
-    for output, at_two, at_three in zip(outputs, two.outputs, three.outputs, strict=True):
+    for output, at_two, at_three in zip(outputs, two.outputs, found, strict=True):
         if isinstance(at_two, Opaque):
             continue
         if isinstance(at_two, SizeDependent) or (
             np.shape(at_two)[:1] != (2,)
-            or np.shape(at_three)[:1] != (3,)
-            or np.shape(at_two)[1:] != np.shape(at_three)[1:]
+            or at_three[:1] != (3,)
+            or np.shape(at_two)[1:] != at_three[1:]
         ):
             findings.append(Finding(output.name, "output", MIXES_ROWS))
     if findings and not any(isinstance(value, Opaque) for value in two.outputs):

@@ -26,6 +26,7 @@ _MAX_EXPANSION = 32
 _EXPANSION_FLOOR = 1 << 26
 _ATTRIBUTE_ELEMENTS = 1 << 16
 _ATTRIBUTE_BYTES = 1 << 24
+_ATTRIBUTE_STRINGS = 1 << 29
 # Files up to this size are handed to HDF5 as a copy, which spares it a call into Python a read.
 _COPIED = 1 << 22
 # Numbers of the filters that need no plug-in: deflate, shuffle, Fletcher's checksum, LZF.
@@ -60,9 +61,11 @@ class Hdf5:
     def __init__(self, content: memoryview) -> None:
         self.content = content
         self._seen = 0
+        # The longest string of the file, as far as is known.
+        self._longest = 0
         try:
             if len(content) <= _COPIED:
-                _check_heaps(content)
+                self._longest = _check_heaps(content)
                 self.root = h5f.open_file_image(bytes(content))
             else:
                 self._file = h5py.File(View(content), "r")
@@ -211,8 +214,11 @@ class Hdf5:
                 return None
             attribute = h5a.open(owner, key)
             count = math.prod(attribute.shape or ())
-            if count > _ATTRIBUTE_ELEMENTS or (
-                count and attribute.get_storage_size() > _ATTRIBUTE_BYTES
+            if (
+                count > _ATTRIBUTE_ELEMENTS
+                or (count and attribute.get_storage_size() > _ATTRIBUTE_BYTES)
+                # Many elements can all be one long string.
+                or count * self._longest > _ATTRIBUTE_STRINGS
             ):
                 raise ModelFileError(f"has an attribute {name!r} of an absurd size")
             return h5py.AttributeManager(_Owner(owner))[name]
@@ -230,12 +236,15 @@ def _check_filters(made: Any, shown: str) -> None:
             raise ModelFileError(f"compresses {shown!r} with the unknown filter {number}; refused")
 
 
-def _check_heaps(content: memoryview) -> None:
+def _check_heaps(content: memoryview) -> int:
     """Walk the global heaps, where strings are kept, before the library does.
+
+    Returns the length of the longest object.
 
     A damaged size there sends the HDF5 library (1.14) into an endless loop. Layout: HDF5 file
     format specification, section III.E.
     """
+    longest = 0
     for match in re.finditer(rb"GCOL\x01\0\0\0", content):
         (size,) = struct.unpack_from("<Q", content, match.start() + 8)
         end = match.start() + size
@@ -250,6 +259,8 @@ def _check_heaps(content: memoryview) -> None:
             if index in known or reserved or place > end:
                 raise ModelFileError("is a damaged HDF5 file: a heap contradicts itself")
             known.add(index)
+            longest = max(longest, length)
+    return longest
 
 
 class _Owner:

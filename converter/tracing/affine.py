@@ -36,7 +36,7 @@ from converter.tracing.primitives import (
 # A picture of 224 x 224 with 64 channels has 3.2 million.
 MAX_ELEMENTS = 1 << 23
 # Bytes of gather indices on one tape.
-_MAX_INDEX_BYTES = 1 << 28
+_MAX_INDEX_BYTES = 1 << 27
 
 PRODUCT = "multiplies two values that both depend on the input"
 
@@ -84,8 +84,9 @@ class Tape:
         self, primitive: Primitive, operands: Sequence[Affine], shape: Shape, kind: str
     ) -> Affine:
         check_size(shape)
-        if any(operand.tape is not self for operand in operands):
-            raise AssertionError("values of two traces were mixed (please report this)")
+        for operand in operands:
+            if operand.tape is not self:
+                raise AssertionError("values of two traces were mixed (please report this)")
         if isinstance(primitive, Take) and primitive.index is not None:
             self._index_bytes += primitive.index.nbytes
             if self._index_bytes > _MAX_INDEX_BYTES:
@@ -93,8 +94,8 @@ class Tape:
                     f"moves elements about too often: more than {_MAX_INDEX_BYTES >> 20} MB would "
                     "be needed to remember where to"
                 )
-        step = Entry(primitive, tuple(o.index for o in operands), shape, self.origin)
-        self.entries.append(step)
+        indices = tuple([operand.index for operand in operands])
+        self.entries.append(Entry(primitive, indices, shape, self.origin))
         return Affine(self, len(self.entries) - 1, shape, kind)
 
 
@@ -108,7 +109,7 @@ def check_size(shape: Sequence[int]) -> None:
     """
     if len(shape) > 25:
         raise ModelFileError(f"a value has {len(shape)} axes; at most 25 are supported")
-    if any(size < 0 for size in shape):
+    if shape and min(shape) < 0:
         raise ModelFileError(f"a value has the impossible shape {list(shape)}")
     if math.prod(shape) > MAX_ELEMENTS:
         raise ModelFileError(
@@ -257,10 +258,17 @@ def _numeric(constant: Any) -> np.ndarray:
     return array
 
 
+def _joint_shape(a: Shape, b: Shape) -> Shape:
+    """Return the shape that two operands broadcast to; most need no broadcasting."""
+    if a == b or not b or (len(a) > len(b) and a[-len(b) :] == b):
+        return a
+    return np.broadcast_shapes(a, b)
+
+
 def _add(a: Any, b: Any) -> Affine:
     if not isinstance(a, Affine):
         a, b = b, a
-    shape = np.broadcast_shapes(a.shape, np.shape(b))
+    shape = _joint_shape(a.shape, np.shape(b))
     a = broadcast_to(a, shape)
     if isinstance(b, Affine):
         return a.tape.record(Add(2), [a, broadcast_to(b, shape)], shape)
@@ -272,7 +280,7 @@ def _multiply(a: Any, b: Any) -> Affine:
         raise NotAffine(PRODUCT)
     value, constant = (a, b) if isinstance(a, Affine) else (b, a)
     constant = _numeric(constant)
-    shape = np.broadcast_shapes(value.shape, constant.shape)
+    shape = _joint_shape(value.shape, constant.shape)
     value = broadcast_to(value, shape)
     return value.tape.record(Scale(constant), [value], shape)
 

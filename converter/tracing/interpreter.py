@@ -169,9 +169,12 @@ class _Step:
     def run(self, operands: list[Value]) -> Sequence[Value]:
         """Return the node's results; of a refused operation, Opaque values."""
         own: list[Finding] = []
-        parents = tuple(o for o in operands if isinstance(o, Opaque))
-        shapeless = any(isinstance(o, Opaque) and o.stand_in is None for o in operands)
-        plain = [o.stand_in if isinstance(o, Opaque) else o for o in operands]
+        parents: tuple[Opaque, ...] = ()
+        plain = operands
+        if Opaque in map(type, operands):
+            parents = tuple(o for o in operands if isinstance(o, Opaque))
+            plain = [o.stand_in if isinstance(o, Opaque) else o for o in operands]
+        shapeless = any(o.stand_in is None for o in parents)
         count = len(self.node.outputs)
         rule: Rule | None = None
         try:
@@ -215,23 +218,28 @@ class _Step:
         return [Finding(o.node, o.operation, reason) for o in operands if isinstance(o, Linked)]
 
     def _evaluate(self, rule: Rule, operands: list[Value]) -> Sequence[Value]:
-        traced = any(isinstance(o, (Affine, Linked)) for o in operands)
+        kinds = set(map(type, operands))
+        traced = Affine in kinds or Linked in kinds
         if rule.refusal and traced:
-            if any(isinstance(o, Linked) for o in operands):
+            if Linked in kinds:
                 raise UsedLink
             raise NotAffine(rule.refusal)
-        masks = [o.mask if isinstance(o, SizeDependent) else None for o in operands]
-        dependent = any(mask is not None and mask.any() for mask in masks)
-        if dependent and traced:
-            for position, mask in enumerate(masks):
-                if mask is not None and mask.any() and position not in rule.shape_operands:
-                    raise NotAffine("its numbers depend on how many rows there are")
-        operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
+        masks: list[np.ndarray | None] = []
+        dependent = False
+        if SizeDependent in kinds:
+            masks = [o.mask if isinstance(o, SizeDependent) else None for o in operands]
+            operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
+            where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
+            dependent = bool(where)
+            if traced and not rule.shape_operands.issuperset(where):
+                raise NotAffine("its numbers depend on how many rows there are")
         results = self._call(rule, operands, traced)
         if self.tape.cut:
             self._check_cut()
-        if self.tape.rows and any(isinstance(r, Affine) and not r.size for r in results):
-            raise NotAffine("takes rows that are not there in every batch")
+        if self.tape.rows:
+            for result in results:
+                if isinstance(result, Affine) and 0 in result.shape:
+                    raise NotAffine("takes rows that are not there in every batch")
         if rule.reads_shape and traced:
             self.log["shape", self.place] = results[0]
             if self.other is None:
