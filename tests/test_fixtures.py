@@ -90,3 +90,16 @@ def test_relu_is_refused(suffix):
     (finding,) = found.findings
     assert finding.node.startswith("hidden")
     assert finding.operation.lower() == "relu"
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+@pytest.mark.parametrize("name", ["sequential", "branches", "nested"])
+def test_files_of_keras_2(name, suffix):
+    path = FIXTURES / "tf_keras" / f"{name}.{suffix}"
+    with np.load(path.with_suffix(".npz")) as saved:
+        inputs = [saved[key] for key in saved if key.startswith("input")]
+        outputs = [saved[key] for key in saved if key.startswith("output")]
+    assert converter.inspect(path).loss == "mean_squared_error"
+    for place, expected in enumerate(outputs):
+        found = converter.fold(path, output=place).predict(inputs)
+        np.testing.assert_allclose(found, expected.reshape(len(expected), -1), rtol=1e-12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,12 +23,10 @@ from converter.regression.families import FAMILIES, Family
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.scaling import unscale
+from converter.regression.wording import NETWORK, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_NETWORK = "Network weights"
-_WIDTH = 78
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Conversion:
     @cached_property
     def results(self) -> Any:
         """statsmodels results wrapper pinned at the network's coefficients."""
-        return self._results(self._params, self._moments, _NETWORK, True, 0)
+        return self._results(self._params, self._moments, NETWORK, True, 0)
 
     @cached_property
     def refit(self) -> Any:
@@ -116,35 +113,7 @@ class Conversion:
     @property
     def verdict_sentence(self) -> str:
         """The verdict on the network, and which standard errors to use."""
-        found = self.optimality
-        estimate = (
-            "least-squares" if self.family == "gaussian" else "maximum-likelihood"
-        ) + " estimate"
-        if not found.converged:
-            return (
-                f"Verdict: not at the optimum. The {estimate} does not exist on these rows (the "
-                "classes are separated), so the network cannot be at it; no standard error here "
-                "means anything."
-            )
-        name, df = ("F", found.df) if self.family == "gaussian" else ("chi2", found.df)
-        test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
-        size = f"the largest drift is {found.max_drift:.2g} standard errors ({test})"
-        if found.verdict == "optimum":
-            return (
-                f"Verdict: optimum. The network's coefficients are the {estimate} ({size}); its "
-                "standard errors may be read as those of the regression."
-            )
-        if found.verdict == "close":
-            return (
-                f"Verdict: close. The network's coefficients are near the {estimate} ({size}); use "
-                "the refit's numbers where a tenth of a standard error matters."
-            )
-        return (
-            f"Verdict: not at the optimum. The network's coefficients are not the {estimate} "
-            f"({size}); its standard errors describe neither. For inference use the refit (the "
-            "optimum). Drift comes from stopping early, penalties, dropout, another loss, or rows "
-            "that are not the training data."
-        )
+        return verdict_sentence(self.family, self.optimality)
 
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a term.
@@ -218,39 +187,7 @@ class Conversion:
 
     def summary(self) -> str:
         """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
-        from statsmodels.iolib.table import SimpleTable
-
-        shown = self.results.summary()
-        for row in shown.tables[0]:
-            for cell in row:
-                if str(cell.data).strip() == "Least Squares":
-                    cell.data = _NETWORK
-        rows = [
-            [f"{network:.6g}", f"{best:.6g}", f"{error:.4g}", f"{drift:.3g}"]
-            for network, best, error, drift in zip(
-                self._params,
-                self._optimum.params,
-                np.asarray(self.refit.bse),
-                self.optimality.drift.values(),
-                strict=True,
-            )
-        ]
-        table = SimpleTable(
-            rows,
-            headers=["network", "optimum", "std err at optimum", "drift (std errs)"],
-            stubs=self._terms,
-            title="Network against optimum",
-        )
-        parts = [str(shown), str(table), textwrap.fill(self.verdict_sentence, _WIDTH)]
-        if self.caveats:
-            parts.append(
-                "Caveats:\n"
-                + "\n".join(
-                    textwrap.fill(f"[{number}] {caveat}", _WIDTH, subsequent_indent="    ")
-                    for number, caveat in enumerate(self.caveats, 1)
-                )
-            )
-        return "\n\n".join(parts)
+        return summary_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that `summary` says as plain Python values, ready for JSON."""

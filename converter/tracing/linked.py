@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.tracing.affine import _FUNCTIONS, Affine
+from converter.tracing.affine import Affine
+from converter.tracing.functions import FUNCTIONS
 
 # What may follow a link without changing what the network is: moving the results about.
 _SHAPE_ONLY = (
@@ -95,7 +96,7 @@ class Linked:
                 return self._with(inner)
         if func not in _SHAPE_ONLY or args[0] is not self:
             raise UsedLink()
-        result = _FUNCTIONS[func](self.inner, *args[1:], **kwargs)
+        result = FUNCTIONS[func](self.inner, *args[1:], **kwargs)
         if isinstance(result, list):
             return [self._with(part) for part in result]
         return self._with(result) if isinstance(result, Affine) else result

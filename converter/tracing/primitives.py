@@ -23,6 +23,8 @@ Shape = tuple[int, ...]
 _BLOCK = 1 << 16
 # With many rows the product itself is the cost, and it wants larger blocks.
 _BLOCK_MANY_ROWS = 1 << 20
+# Elements up to which looking at each is cheaper than preparing for an overflowing sum.
+_SMALL = 1 << 12
 
 
 class Primitive(Protocol):
@@ -353,10 +355,13 @@ def finite(constant: Any) -> np.ndarray:
         block = block.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         raise ModelFileError(f"expected numbers, found {constant!r:.60}") from None
-    # One sum is the cheapest pass that a NaN or an infinity cannot survive; a sum that
-    # overflows on finite numbers is told apart by the slower test.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = block.sum()
-    if not np.isfinite(total) and not np.isfinite(block).all():
+    if block.size <= _SMALL:
+        sound = bool(np.isfinite(block).all())
+    else:
+        # One sum is the cheapest pass that a NaN or an infinity cannot survive; a sum that
+        # overflows on finite numbers is told apart by the slower test.
+        with np.errstate(over="ignore", invalid="ignore"):
+            sound = bool(np.isfinite(block.sum()) or np.isfinite(block).all())
+    if not sound:
         raise NotFinite("a weight or constant holds NaN or infinite values")
     return block

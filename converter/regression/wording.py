@@ -1,0 +1,84 @@
+"""A conversion in words: the verdict, and the summary that the command line prints."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.regression.optimality import Optimality
+
+if TYPE_CHECKING:
+    from converter.regression.conversion import Conversion
+
+#: What the summary says of how the parameters came about.
+NETWORK = "Network weights"
+_WIDTH = 78
+
+
+def verdict_sentence(family: str, found: Optimality) -> str:
+    """Return the verdict on a network, and which standard errors to use."""
+    estimate = ("least-squares" if family == "gaussian" else "maximum-likelihood") + " estimate"
+    if not found.converged:
+        return (
+            f"Verdict: not at the optimum. The {estimate} does not exist on these rows (the "
+            "classes are separated), so the network cannot be at it; no standard error here "
+            "means anything."
+        )
+    name, df = ("F", found.df) if family == "gaussian" else ("chi2", found.df)
+    test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
+    size = f"the largest drift is {found.max_drift:.2g} standard errors ({test})"
+    if found.verdict == "optimum":
+        return (
+            f"Verdict: optimum. The network's coefficients are the {estimate} ({size}); its "
+            "standard errors may be read as those of the regression."
+        )
+    if found.verdict == "close":
+        return (
+            f"Verdict: close. The network's coefficients are near the {estimate} ({size}); use "
+            "the refit's numbers where a tenth of a standard error matters."
+        )
+    return (
+        f"Verdict: not at the optimum. The network's coefficients are not the {estimate} "
+        f"({size}); its standard errors describe neither. For inference use the refit (the "
+        "optimum). Drift comes from stopping early, penalties, dropout, another loss, or rows "
+        "that are not the training data."
+    )
+
+
+def summary_text(made: Conversion) -> str:
+    """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
+    from statsmodels.iolib.table import SimpleTable
+
+    shown = made.results.summary()
+    for row in shown.tables[0]:
+        for cell in row:
+            if str(cell.data).strip() == "Least Squares":
+                cell.data = NETWORK
+    rows = [
+        [f"{network:.6g}", f"{best:.6g}", f"{error:.4g}", f"{drift:.3g}"]
+        for network, best, error, drift in zip(
+            np.asarray(made.results.params),
+            np.asarray(made.refit.params),
+            np.asarray(made.refit.bse),
+            made.optimality.drift.values(),
+            strict=True,
+        )
+    ]
+    table = SimpleTable(
+        rows,
+        headers=["network", "optimum", "std err at optimum", "drift (std errs)"],
+        stubs=list(made.results.params.index),
+        title="Network against optimum",
+    )
+    parts = [str(shown), str(table), textwrap.fill(made.verdict_sentence, _WIDTH)]
+    if made.caveats:
+        parts.append(
+            "Caveats:\n"
+            + "\n".join(
+                textwrap.fill(f"[{number}] {caveat}", _WIDTH, subsequent_indent="    ")
+                for number, caveat in enumerate(made.caveats, 1)
+            )
+        )
+    return "\n\n".join(parts)
