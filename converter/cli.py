@@ -96,7 +96,7 @@ def main() -> None:
 @_reported
 def inspect(model: str, output: str | None, as_json: bool) -> int:
     """Decide whether MODEL is a regression, and say why not if it is not."""
-    found = converter.inspect(model, output=output)
+    found = converter.inspect(model, output=_place_or_name(output))
     if as_json:
         _print_json(found.to_dict())
     else:
@@ -124,12 +124,12 @@ def fold(
 
     FILE may end in .json, .csv or .npz.
     """
-    folded = converter.fold(model, output=output)
-    if scale or scale_target:
-        from converter.regression.scaling import unscale
-
-        folded = unscale(folded, *_scalers(scale, scale_target))
+    folded = converter.fold(
+        model, output=_place_or_name(output), scaler=scale, target_scaler=scale_target
+    )
     if out is not None:
+        if as_json and Path(out).suffix.lower() != ".json":
+            raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
         _write_model(folded, out)
     elif as_json:
         _print_json(folded.to_dict())
@@ -170,8 +170,10 @@ def convert(
     out: str | None,
     as_json: bool,
 ) -> int:
-    """Convert MODEL and TABLE into a statsmodels regression, and measure how far it is off."""
-    scaler, target_scaler = _scalers(scale, scale_target)
+    """Convert MODEL and TABLE into a statsmodels regression, and measure how far it is off.
+
+    FILE may end in .txt, .csv or .json.
+    """
     made = converter.convert(
         model,
         data,
@@ -180,37 +182,36 @@ def convert(
         family=family,
         cov_type=cov_type,
         weights=weights,
-        output=output,
+        output=_place_or_name(output),
         missing=missing,
-        scaler=scaler,
-        target_scaler=target_scaler,
+        scaler=scale,
+        target_scaler=scale_target,
     )
-    text = _to_json(made.to_dict()) if as_json else made.summary()
-    if out is not None:
-        _write(out, lambda file: file.write(f"{text}\n".encode()))
+    if out is None:
+        click.echo(_to_json(made.to_dict()) if as_json else made.summary())
+        return _REGRESSION
+    suffix = Path(out).suffix.lower()
+    if suffix not in (".json", ".csv", ".txt") or (as_json and suffix != ".json"):
+        raise ValueError(
+            f"{out}: the file's name must end in .txt (the summary), .csv (one row a term) or "
+            ".json (everything)"
+        )
+    if suffix == ".json":
+        text = _to_json(made.to_dict())
     else:
-        click.echo(text)
+        text = made.summary() if suffix == ".txt" else made.tidy().to_csv(index=False).rstrip()
+    _write(out, lambda file: file.write(f"{text}\n".encode()))
     return _REGRESSION
+
+
+def _place_or_name(output: str | None) -> str | int | None:
+    return int(output) if output is not None and output.isascii() and output.isdigit() else output
 
 
 def _comma_separated(text: str) -> list[str]:
     import csv
 
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-
-
-def _scalers(scale: str | None, scale_target: str | None) -> tuple[Any, Any]:
-    if not scale and not scale_target:
-        return None, None
-    from converter.regression.scaling import read_scalers
-
-    inputs, target = read_scalers(scale) if scale else (None, None)
-    if scale_target:
-        if target is not None:
-            raise DataError("the target's scaler is given twice")
-        given, named = read_scalers(scale_target)
-        target = named if given is None else given
-    return inputs, target
 
 
 def _inspection(found: Inspection) -> str:
@@ -226,6 +227,8 @@ def _inspection(found: Inspection) -> str:
     ]
     for one in found.outputs:
         kind = one.verdict if one.link is None else f"{one.verdict}, {one.family}, link {one.link}"
+        if one.link == "identity" and one.family == "binomial":
+            kind += " (trained from logits: the output is the logit of a logistic regression)"
         loss = "" if one.loss is None else f", trained with {printable(one.loss.describe())}"
         facts.append(("output", f"{printable(one.name)}: {kind}{loss}"))
     facts += [("note", printable(note)) for note in found.notes]

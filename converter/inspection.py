@@ -211,7 +211,13 @@ def _reports(network: Network, outputs: Sequence[Output]) -> tuple[OutputReport,
     return tuple(reports)
 
 
-def fold(path: str | os.PathLike[str], *, output: str | int | None = None) -> AffineModel:
+def fold(
+    path: str | os.PathLike[str],
+    *,
+    output: str | int | None = None,
+    scaler: Any = None,
+    target_scaler: Any = None,
+) -> AffineModel:
     """Fold a saved network into one affine map.
 
     Parameters
@@ -219,8 +225,10 @@ def fold(path: str | os.PathLike[str], *, output: str | int | None = None) -> Af
     path : path-like
         A Keras archive, Keras HDF5 file, or ONNX model; nothing in it is run.
     output : str or int, optional
-        Which output (name, or place among the outputs). By default all of them, one below the
-        other, which needs that they share one link.
+        Which output: its name, the name of one element (``dense[1]``), or its place among the
+        outputs. By default all of them, one below the other, which needs that they share one link.
+    scaler, target_scaler : fitted scikit-learn scaler, mapping or path, optional
+        What was applied to inputs and target before training; folded in. See `convert`.
 
     Returns
     -------
@@ -257,7 +265,7 @@ def fold(path: str | os.PathLike[str], *, output: str | int | None = None) -> Af
         for one, shape in zip(network.inputs, folded.input_shapes, strict=True)
         for name in element_names(one.name, shape)
     ]
-    return AffineModel(
+    model = AffineModel(
         coef=folded.coef,
         intercept=folded.intercept,
         has_intercept=folded.has_intercept,
@@ -274,6 +282,13 @@ def fold(path: str | os.PathLike[str], *, output: str | int | None = None) -> Af
         format=network.format,
         training=network.training,
     )
+    if isinstance(output, str) and output not in [one.name for one in chosen]:
+        model = model.select(output)
+    if scaler is not None or target_scaler is not None:
+        from converter.regression.scaling import unscale
+
+        model = unscale(model, scaler, target_scaler)
+    return model
 
 
 def family_of(link: str, loss: Loss | None) -> str:
@@ -307,6 +322,9 @@ def _choose(network: Network, output: str | int | None) -> list[Output]:
             raise ValueError(f"there is no output {output}; the model has {len(outputs)}")
         return [outputs[output]]
     chosen = [one for one in outputs if one.name == output]
+    if not chosen:
+        # One element of an output, as AffineModel.output_names calls it.
+        chosen = [one for one in outputs if output.startswith(f"{one.name}[")]
     if not chosen:
         names = ", ".join(repr(printable(one.name)) for one in outputs)
         raise ValueError(f"there is no output {output!r}; the model has {names}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,35 @@ class AffineModel:
     format: str = ""
     training: Training = field(default_factory=Training)
 
+    def select(self, output: str | int) -> AffineModel:
+        """Return the model of one output element, by name or by place.
+
+        Raises
+        ------
+        ValueError
+            If there is no such element.
+        """
+        names = list(self.output_names)
+        if isinstance(output, str) and output in names:
+            output = names.index(output)
+        if not isinstance(output, int) or not -len(names) <= output < len(names):
+            raise ValueError(f"there is no output {output!r}; the model has {', '.join(names[:8])}")
+        row = slice(output % len(names), output % len(names) + 1)
+        return replace(
+            self,
+            coef=self.coef[row],
+            intercept=self.intercept[row],
+            has_intercept=self.has_intercept[row],
+            output_names=self.output_names[row],
+        )
+
     def linear_predictor(self, X: Any) -> np.ndarray:
         """Return ``X @ coef.T + intercept``.
 
         Parameters
         ----------
-        X : array-like of shape (n, inputs) or (n, *input shape), or one per input
+        X : array-like of shape (n, inputs) or (n, *input shape), DataFrame, or one per input
+            A DataFrame that has the model's `feature_names` is read by name, any other by place.
             For several inputs, a sequence in the model's order or a mapping by input name.
 
         Returns
@@ -86,6 +110,15 @@ class AffineModel:
 
     def _matrix(self, data: Any) -> np.ndarray:
         parts: Sequence[Any]
+        if hasattr(data, "columns") and not isinstance(data, Mapping):
+            columns = [str(name) for name in data.columns]
+            if set(self.feature_names) <= set(columns):
+                data = np.column_stack([np.asarray(data[name]) for name in self.feature_names])
+            elif names_its_inputs(self.inputs):
+                missing = [name for name in self.feature_names if name not in columns]
+                raise ValueError(f"the table has no column {', '.join(missing)}")
+            else:
+                data = np.column_stack([np.asarray(data[name]) for name in data.columns])
         if isinstance(data, Mapping):
             missing = [name for name, _ in self.inputs if name not in data]
             if missing:
@@ -128,6 +161,21 @@ class AffineModel:
             f"AffineModel({outputs} outputs x {inputs} inputs, link={self.link!r}, "
             f"family={self.family!r}, path={self.path!r})"
         )
+
+
+# Names that Keras, exporters and people give to an input without naming a variable.
+_AUTOMATIC = re.compile(
+    r"(?:(?:.*_)?inputs?(?:_layer)?(?:_?\d+)?|keras_tensor(?:_?\d+)?|serving_default.*"
+    r"|args?_\d+|onnx::.*|x\d*|X\d*|.*:\d+)",
+    re.DOTALL,
+)
+
+
+def names_its_inputs(inputs: Sequence[tuple[str, tuple[int, ...]]]) -> bool:
+    """Tell whether each of several inputs is one number with a name that somebody gave it."""
+    return len(inputs) > 1 and all(
+        math.prod(shape) == 1 and not _AUTOMATIC.fullmatch(name) for name, shape in inputs
+    )
 
 
 def element_names(name: str, shape: tuple[int, ...]) -> list[str]:

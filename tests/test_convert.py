@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -364,6 +368,80 @@ def test_decimal_commas_and_lazy_frames(tmp_path):
     for data in (path, pl.from_pandas(LONGLEY).lazy()):
         made = converter.convert(NETWORK, data, "TOTEMP")
         np.testing.assert_allclose(made.results.bse, expected, rtol=1e-13)
+
+
+def test_named_inputs_are_matched_by_name_everywhere():
+    model = affine([1.0, -2.0], 0.5, names=["age", "income"])
+    table = pd.DataFrame({"income": X[:, 1], "age": X[:, 0], "extra": 1.0, "y": Y})
+    expected = 0.5 + table["age"] - 2.0 * table["income"]
+    np.testing.assert_allclose(model.predict(table)[:, 0], expected)
+    with pytest.raises(ValueError, match="no column age"):
+        model.predict(table.drop(columns="age"))
+    made = converter.convert(model, table, "y", features=["income", "age"])
+    np.testing.assert_allclose(made.results.fittedvalues, expected)
+    # A scaler fitted on named columns says itself which is which.
+    scaler = StandardScaler().fit(table[["income", "age"]])
+    made = converter.convert(model, table, "y", scaler=scaler)
+    inside = scaler.transform(table[["income", "age"]])
+    np.testing.assert_allclose(
+        made.results.fittedvalues, 0.5 + inside[:, 1] - 2.0 * inside[:, 0], atol=1e-12
+    )
+    with pytest.raises(converter.DataError, match="fitted on the columns"):
+        converter.convert(model, table, "y", scaler=StandardScaler().fit(table[["income", "y"]]))
+
+
+def test_scaler_files(tmp_path):
+    path = tmp_path / "scale.json"
+    both = {"inputs": {"mean": 1.0, "scale": 2.0}, "target": {"mean": 5.0, "scale": 10.0}}
+    path.write_text(json.dumps(both))
+    model = affine([1.0, 2.0], 0.0)
+    a, b = (converter.convert(model, X, Y, scaler=given) for given in (path, both))
+    np.testing.assert_allclose(a.model.coef, [[5.0, 10.0]])
+    np.testing.assert_allclose(a.model.intercept, [5.0 + 10.0 * (0.0 - 0.5 - 1.0)])
+    np.testing.assert_array_equal(a.model.coef, b.model.coef)
+
+
+def test_one_element_of_an_output():
+    model = affine([[1.0, 2.0], [3.0, 4.0]], 0.0)
+    model = replace(model, output_names=("y[0]", "y[1]"))
+    made = converter.convert(model, X, Y, output="y[1]")
+    np.testing.assert_array_equal(made.model.coef, [[3.0, 4.0]])
+    np.testing.assert_array_equal(model.select(0).coef, [[1.0, 2.0]])
+    path = FIXTURES / "tf_keras" / "sequential.keras"
+    assert len(converter.fold(path, output=0).coef) == 1
+    nested = FIXTURES / "tf_keras" / "branches.keras"
+    whole = converter.fold(nested, output="average")
+    one = converter.fold(nested, output="average[2]")
+    np.testing.assert_array_equal(one.coef, whole.coef[2:3])
+
+
+def test_the_target_is_no_feature_and_a_perfect_fit_is_one():
+    table = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": X @ [1.0, 2.0]})
+    with pytest.raises(converter.DataError, match="target 'y' is among the features"):
+        converter.convert(affine([1.0, 2.0], 0.0), table, "y", features=["a", "y"])
+    made = converter.convert(affine([1.0, 2.0], 0.0), table, "y")
+    assert made.results.rsquared == 1.0
+    assert "optimum" in made.summary()
+
+
+def test_a_logit_far_off_says_so_and_nothing_overflows():
+    classes = (np.median(Y) < Y).astype(float)
+    model = affine([1e4, -1e5], 3e4, link="logit", family="binomial")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = converter.convert(model, X, classes)
+        text = made.summary()
+        made.tidy(), made.glance()
+    assert np.isfinite(made.results.llf)
+    assert made.caveats[0].startswith("The network predicts this table worse than a constant")
+    assert "unit" not in made.caveats[0]
+    assert text.startswith("Note: ")
+
+
+def test_no_intercept_is_said():
+    made = converter.convert(affine([1.0, 2.0]), X, Y)
+    assert any("no intercept" in caveat for caveat in made.caveats)
+    assert len(repr(made)) < 200
 
 
 def test_separated_classes_have_no_optimum():

@@ -57,7 +57,7 @@ def test_what_was_trained_to_the_end_is_at_the_optimum():
 def test_what_was_stopped_is_not():
     made = _convert("diabetes_stopped")
     assert made.optimality.verdict == "not at the optimum"
-    assert "For inference use the refit" in made.verdict_sentence
+    assert "for inference use the refit" in made.verdict_sentence
 
 
 def test_a_penalty_is_a_caveat():

@@ -30,9 +30,9 @@ def read(path: str | os.PathLike[str]) -> Network:
     ModelFileError
         If the file cannot be read, is damaged, hostile, or none of these formats.
     """
-    shown = os.fspath(path)
+    shown = os.fsdecode(path)
     try:
-        return _read(Path(path), shown)
+        return _read(Path(shown), shown)
     except ModelFileError as error:
         raise ModelFileError(f"{printable(shown)}: {error}") from None
     except RecursionError:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from converter.errors import printable
 from converter.model import AffineModel
 from converter.regression.moments import Moments
 
 _LEAST_SQUARES = frozenset({"mean_squared_error"})
 _BINARY = frozenset({"binary_crossentropy"})
+
+#: How the caveat begins that comes before everything else.
+BAD_FIT = "The network predicts this table worse"
 
 
 def training_caveats(model: AffineModel, family: str) -> list[str]:
@@ -110,7 +111,9 @@ def design_caveats(moments: Moments, terms: list[str]) -> list[str]:
     ]
 
 
-def fit_caveat(family: str, network: float, null: float, r2: float | None) -> list[str]:
+def fit_caveat(
+    family: str, network: float, null: float, r2: float | None, scaled: tuple[bool, bool]
+) -> list[str]:
     """Say so when the network predicts worse than no model at all.
 
     Parameters
@@ -121,17 +124,30 @@ def fit_caveat(family: str, network: float, null: float, r2: float | None) -> li
         their log-likelihoods.
     r2 : float or None
         For the message.
+    scaled : tuple of bool
+        Whether a scaler of the inputs, and of the target, was given.
     """
-    if network <= null or not np.isfinite(network):
+    if network <= null:
         return []
-    how = (
-        f"R2 = {r2:.3g}" if family == "gaussian" else f"log-likelihood {-network:.4g} < {-null:.4g}"
-    )
-    return [
-        f"The network predicts this table worse than the mean of the target does ({how}). Usual "
-        "causes: the columns were scaled before training (give the scaler: --scale FILE.json or "
-        "scaler=), they stand in another order, or the target is in another unit."
-    ]
+    causes = []
+    if not scaled[0]:
+        causes.append(
+            "the columns were scaled before training (give the scaler: --scale FILE.json, or "
+            "scaler=)"
+        )
+    causes.append("the columns stand in another order")
+    if family == "gaussian":
+        if not scaled[1]:
+            causes.append(
+                "the target was scaled or is in another unit (--scale-target or target_scaler=)"
+            )
+        how, than = f"R2 = {r2:.3g}", "the mean of the target"
+    else:
+        how = f"log-likelihood {-network:.4g} against {-null:.4g}"
+        than = "a constant probability"
+    causes.append("this is not the target that the network was trained for")
+    causes.append("training had not finished")
+    return [f"{BAD_FIT} than {than} does ({how}). Usual causes: " + "; ".join(causes) + "."]
 
 
 def _some(names: list[str], limit: int = 8) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
     """A network as a regression on a table.
 
@@ -97,11 +97,15 @@ class Conversion:
                 cov_type=self._cov_type,
                 cov_kwds=self._cov_kwds,
             )
+        family = FAMILIES[self.family]
+        assert family.log_likelihood is not None
+        eta = np.asarray(exog) @ params
         return pinned.logit_results(
             exog,
             endog,
             params,
             moments,
+            llf=float(family.log_likelihood(design.y, eta).sum()),
             has_constant=has_constant,
             method=method,
             converged=converged,
@@ -189,6 +193,14 @@ class Conversion:
         """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
         return summary_text(self)
 
+    def __repr__(self) -> str:
+        found = self.optimality
+        return (
+            f"Conversion({FAMILIES[self.family].regression}, {self.nobs} rows, "
+            f"{len(self._terms)} terms, verdict={found.verdict!r}, "
+            f"max_drift={found.max_drift:.3g}; see .summary())"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything that `summary` says as plain Python values, ready for JSON."""
         return {
@@ -241,9 +253,12 @@ def convert(
         Which output, where the model has several.
     missing : {"raise", "drop"}
         What to do with rows that have missing values.
-    scaler, target_scaler : fitted scikit-learn scaler or mapping, optional
+    scaler, target_scaler : fitted scikit-learn scaler, mapping or path, optional
         What was applied to inputs and target before training; folded into the coefficients, so
-        that they come out in the table's own units.
+        that they come out in the table's own units. A mapping has ``mean`` and ``scale``, or
+        ``data_min`` and ``data_max``, in the order of the model's inputs (or ``inputs`` and
+        ``target``, each such a mapping); a path names such a mapping as JSON. A scaler that was
+        fitted on named columns is matched by name.
 
     Returns
     -------
@@ -262,8 +277,8 @@ def convert(
     """
     folded = _one_output(model, output)
     chosen = _family(folded, family)
-    folded = unscale(folded, scaler, target_scaler)
     design = design_of(folded, data, target, features, weights, missing)
+    folded = unscale(folded, scaler, target_scaler, design.names)
     _check_response(chosen, design)
     has_constant = bool(folded.has_intercept[0])
     terms = [_constant_name(design.names)] * has_constant + design.names
@@ -278,11 +293,28 @@ def convert(
     optimum = optimum_of(chosen, X, design.y, params, moments, design.weights)
     found = compare(chosen, terms, params, moments, optimum)
     caveats = [
+        *_fit_caveats(
+            chosen,
+            X,
+            design,
+            params,
+            moments,
+            has_constant,
+            scaled=(scaler is not None, target_scaler is not None),
+        ),
         *training_caveats(folded, chosen.name),
         *structure_caveats(folded, design.names),
         *design_caveats(moments, terms),
-        *_fit_caveats(chosen, X, design, params, moments, has_constant),
     ]
+    if not has_constant:
+        caveats.append(
+            "The network has no intercept, so neither has the regression: "
+            + (
+                "R2 is uncentred and not comparable with that of a model that has one."
+                if chosen.name == "gaussian"
+                else "the null model is a probability of one half."
+            )
+        )
     if design.dropped:
         caveats.append(f"{design.dropped} rows with missing values were left out.")
     return Conversion(
@@ -320,21 +352,11 @@ def _one_output(model: Any, output: str | int | None) -> AffineModel:
         output = None
     names = list(model.output_names)
     if output is not None:
-        if isinstance(output, str) and output not in names:
-            raise ValueError(f"there is no output {output!r}; the model has {names}")
-        place = names.index(output) if isinstance(output, str) else range(len(names))[output]
-        chosen = slice(place, place + 1)
-        model = replace(
-            model,
-            coef=model.coef[chosen],
-            intercept=model.intercept[chosen],
-            has_intercept=model.has_intercept[chosen],
-            output_names=model.output_names[chosen],
-        )
+        model = model.select(output)
     if len(model.coef) != 1:
         raise ValueError(
             f"{printable(model.path)}: the model has {len(model.coef)} outputs "
-            f"({', '.join(map(printable, names[:8]))}); choose one with output="
+            f"({', '.join(map(printable, names[:8]))}); choose one with output= (--output)"
         )
     return model
 
@@ -389,6 +411,7 @@ def _fit_caveats(
     params: np.ndarray,
     moments: Moments,
     has_constant: bool,
+    scaled: tuple[bool, bool],
 ) -> list[str]:
     y = design.y
     if family.log_likelihood is None:
@@ -396,15 +419,16 @@ def _fit_caveats(
         center = np.average(y, weights=w) if has_constant else 0.0
         total = float(w @ (y - center) ** 2)
         rss = _rss(moments)
-        said = fit_caveat(family.name, rss, total, 1.0 - rss / total)
+        said = fit_caveat(family.name, rss, total, 1.0 - rss / total, scaled)
         if set(np.unique(y)) <= {0.0, 1.0} and family.name == "gaussian":
-            said.append(
+            said.insert(
+                0,
                 "The target is 0/1 and the output is linear: if the network was trained from "
                 "logits, ask for the logistic regression with family='binomial' (--family "
-                "binomial)."
+                "binomial).",
             )
         return said
     share = y.mean() if has_constant else 0.5
     null = -float(len(y) * (y.mean() * np.log(share) + (1 - y.mean()) * np.log1p(-share)))
     network = -float(family.log_likelihood(y, X @ params).sum())
-    return fit_caveat(family.name, network, null, None)
+    return fit_caveat(family.name, network, null, None, scaled)

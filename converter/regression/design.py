@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import DataError, printable
-from converter.model import AffineModel
+from converter.model import AffineModel, names_its_inputs
 from converter.regression.tables import Table, listed, load
-
-# Names that Keras, exporters and people give to an input without naming a variable.
-_AUTOMATIC = re.compile(
-    r"(?:(?:.*_)?inputs?(?:_layer)?(?:_?\d+)?|keras_tensor(?:_?\d+)?|serving_default.*"
-    r"|args?_\d+|onnx::.*|x\d*|X\d*|.*:\d+)",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -70,6 +62,8 @@ def design_of(
     taken = {name for name in (target_name, weights_name) if name is not None}
     others = [name for name in table.names if name not in taken]
     chosen = _features(model, table, others, features)
+    if target_name in chosen:
+        raise DataError(f"the target {target_name!r} is among the features")
     X = np.empty((table.rows, len(chosen)))
     for place, name in enumerate(chosen):
         X[:, place] = table.numbers(name)
@@ -99,14 +93,14 @@ def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarr
         name = table.names[given]
         return table.numbers(name), name
     own = getattr(given, "name", None)
+    if np.size(given) != table.rows:
+        raise DataError(f"the {role} has {np.size(given)} values; the table has {table.rows} rows")
     equals = getattr(getattr(given, "index", None), "equals", None)
     if table.index is not None and equals is not None and not equals(table.index):
         raise DataError(
             f"the {role} is a Series whose index differs from the DataFrame's; align them first"
         )
     values = load({"values": np.asarray(given).reshape(-1)}).numbers("values")
-    if len(values) != table.rows:
-        raise DataError(f"the {role} has {len(values)} values; the table has {table.rows} rows")
     # A Series has a name; if the table has it too, that column is no regressor.
     return values, own if isinstance(own, str) and own else None
 
@@ -138,12 +132,14 @@ def _features(
             )
         if len(set(chosen)) < len(chosen):
             raise DataError("features lists a column twice")
+        if names_its_inputs(model.inputs) and set(chosen) == set(wanted):
+            return wanted  # the names say which is which, whatever their order
         return chosen
     if table.named:
         lacking = [name for name in wanted if name not in others]
         if not lacking:
             return wanted
-        if len(wanted) > 1 and _names_inputs(model):
+        if names_its_inputs(model.inputs):
             raise DataError(
                 f"{table.source}: the model names its inputs, and the table has no column "
                 f"{listed(lacking)}. The model wants {listed(wanted)}; the table has "
@@ -158,13 +154,6 @@ def _features(
             "in the model's order with features= (--features A,B,C)"
         )
     return others
-
-
-def _names_inputs(model: AffineModel) -> bool:
-    """Tell whether each input is one number with a name that somebody gave it."""
-    return all(
-        int(np.prod(shape)) == 1 and not _AUTOMATIC.fullmatch(name) for name, shape in model.inputs
-    )
 
 
 def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.ndarray | None:

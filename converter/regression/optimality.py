@@ -183,6 +183,8 @@ def compare(
         name: _ratio(float(difference), float(error))
         for name, difference, error in zip(names, differences, errors, strict=True)
     }
+    if not optimum.converged:
+        drift = dict.fromkeys(drift, float("nan"))
     largest = max(abs(value) for value in drift.values())
     if not optimum.converged or largest > _CLOSE or pvalue < _SIGNIFICANT:
         verdict = "not at the optimum"

@@ -8,6 +8,7 @@ statistic at the parameters and put into the objects' own cache.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -79,12 +80,13 @@ def ols_results(
         cov_kwds=dict(cov_kwds or {}),
     )
     # The constructor drops the scale it is given and would sum rounded residuals again.
-    results._cache["ssr"], results._cache["scale"] = rss, rss / model.df_resid
+    results._cache["ssr"], results._cache["scale"] = rss, np.float64(rss / model.df_resid)
     slopes = moments.rank - int(has_constant)
     statistic = np.nan
     if slopes:
         if cov_type == "nonrobust":
-            statistic = _explained(model, params, has_constant) / results.scale / slopes
+            with np.errstate(divide="ignore", invalid="ignore"):
+                statistic = _explained(model, params, has_constant) / results.scale / slopes
         else:
             statistic = _wald(results, has_constant) / slopes
     # Clusters leave fewer degrees of freedom than rows do.
@@ -100,6 +102,7 @@ def logit_results(
     params: np.ndarray,
     moments: Moments,
     *,
+    llf: float,
     has_constant: bool,
     method: str,
     converged: bool = True,
@@ -111,6 +114,8 @@ def logit_results(
 
     Parameters
     ----------
+    llf : float
+        Log-likelihood at `params`; statsmodels' own overflows far from the optimum.
     method : str
         What the summary says of how the parameters came about.
     converged : bool
@@ -122,12 +127,14 @@ def logit_results(
     fit = LikelihoodModelResults(model, params, moments.covariance, scale=1.0)
     fit.mle_retvals = {"converged": converged, "iterations": iterations}
     fit.mle_settings = {"optimizer": method, "start_params": None}
-    results = LogitResults(model, fit, cov_type=cov_type, cov_kwds=dict(cov_kwds or {}))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        results = LogitResults(model, fit, cov_type=cov_type, cov_kwds=dict(cov_kwds or {}))
     results.method = method
     llnull = _null_log_likelihood(np.asarray(endog, dtype=float), has_constant)
     results.set_null_options(llnull=llnull, attach_results=False)
     # statsmodels counts df_model + 1 parameters, intercept or not.
-    llf = float(results.llf)
+    results._cache["llf"] = llf
     results._cache["aic"] = -2.0 * llf + 2.0 * moments.rank
     results._cache["bic"] = -2.0 * llf + np.log(len(endog)) * moments.rank
     results._cache["llr_pvalue"] = stats.chi2.sf(2.0 * (llf - llnull), slopes) if slopes else np.nan
@@ -144,7 +151,7 @@ def _null_log_likelihood(y: np.ndarray, has_constant: bool) -> float:
     )
 
 
-def _explained(model: Any, params: np.ndarray, has_constant: bool) -> float:
+def _explained(model: Any, params: np.ndarray, has_constant: bool) -> Any:
     """Return the sum of squares of the fitted values about their mean.
 
     Over the scale it is the Wald statistic of all slopes (Frisch, Waugh and Lovell), without
@@ -153,7 +160,7 @@ def _explained(model: Any, params: np.ndarray, has_constant: bool) -> float:
     fitted = np.asarray(model.exog) @ params
     weights = np.broadcast_to(np.asarray(model.weights), fitted.shape)
     center = np.average(fitted, weights=weights) if has_constant else 0.0
-    return float(weights @ (fitted - center) ** 2)
+    return weights @ (fitted - center) ** 2
 
 
 def _wald(results: Any, has_constant: bool) -> float:

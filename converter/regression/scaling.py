@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Scaler:
     scale: np.ndarray
 
 
-def scaler_of(given: Any, width: int, what: str) -> Scaler:
+def scaler_of(given: Any, width: int, what: str, names: Sequence[str] = ()) -> Scaler:
     """Understand a scaler.
 
     Parameters
@@ -40,11 +40,13 @@ def scaler_of(given: Any, width: int, what: str) -> Scaler:
         Columns that it must fit.
     what : str
         For messages.
+    names : sequence of str, optional
+        The columns; a scaler that was fitted on named columns is matched with them.
 
     Raises
     ------
     DataError
-        If it is none of these, is not fitted, or has another number of columns.
+        If it is none of these, is not fitted, or has other columns.
     """
     if isinstance(given, Mapping):
         shift, scale = _from_mapping(given, what)
@@ -72,7 +74,17 @@ def scaler_of(given: Any, width: int, what: str) -> Scaler:
             )
     if not np.all(scale):
         raise DataError(f"{what}: a scale is zero")
-    return Scaler(np.broadcast_to(shift, (width,)), np.broadcast_to(scale, (width,)))
+    shift, scale = np.broadcast_to(shift, (width,)), np.broadcast_to(scale, (width,))
+    fitted = [str(name) for name in getattr(given, "feature_names_in_", ())]
+    if not fitted or not names:
+        return Scaler(shift, scale)
+    if set(fitted) != set(names):
+        raise DataError(
+            f"{what} was fitted on the columns {', '.join(fitted)}; the model is given "
+            f"{', '.join(names)}"
+        )
+    order = [fitted.index(name) for name in names]
+    return Scaler(shift[order], scale[order])
 
 
 def _from_mapping(given: Mapping[str, Any], what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +136,9 @@ def read_scalers(path: str | os.PathLike[str]) -> tuple[Any, Any]:
     return value, None
 
 
-def unscale(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineModel:
+def unscale(
+    model: AffineModel, scaler: Any, target_scaler: Any, names: Sequence[str] = ()
+) -> AffineModel:
     """Return the model in the units of the raw data.
 
     With ``z = (x - m) / s`` and ``t = (y - my) / sy``, the network's ``t = a + b z`` is
@@ -135,9 +149,18 @@ def unscale(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineModel:
     DataError
         If a scaler does not fit, or the target's is given for a link other than the identity.
     """
+    if isinstance(scaler, (str, os.PathLike)):
+        scaler, own = read_scalers(scaler)
+        target_scaler = own if target_scaler is None else target_scaler
+    elif isinstance(scaler, Mapping) and scaler and set(scaler) <= {"inputs", "target"}:
+        target_scaler = scaler.get("target") if target_scaler is None else target_scaler
+        scaler = scaler.get("inputs")
+    if isinstance(target_scaler, (str, os.PathLike)):
+        inputs_too, named = read_scalers(target_scaler)
+        target_scaler = inputs_too if named is None else named
     coef, intercept, has = model.coef, model.intercept, model.has_intercept
     if scaler is not None:
-        inputs = scaler_of(scaler, coef.shape[1], "the scaler of the inputs")
+        inputs = scaler_of(scaler, coef.shape[1], "the scaler of the inputs", names)
         coef = coef / inputs.scale
         intercept = intercept - coef @ inputs.shift
         has = has | (coef * inputs.shift).any(axis=1)

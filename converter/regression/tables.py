@@ -67,7 +67,7 @@ class Table:
 
 def listed(names: Sequence[str]) -> str:
     """Return names for a message, the long tail left out."""
-    shown = ", ".join(printable(name, 60) for name in names[:_SHOWN])
+    shown = ", ".join(printable(name, 60) or "(unnamed)" for name in names[:_SHOWN])
     more = len(names) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown or "no columns"
 
@@ -211,6 +211,8 @@ def _numbers(column: Any, name: str, source: str) -> np.ndarray:
         )
     if hasattr(column, "to_numpy"):
         kind = column.dtype
+        if str(kind) == "object" and not any(isinstance(value, str) for value in column):
+            return _numbers(np.asarray(column, dtype=object), name, source)
         if getattr(kind, "kind", "O") not in "fiub" or str(kind) == "category":
             raise _not_numeric(name, source, str(kind), column)
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
@@ -232,7 +234,10 @@ def _not_numeric(name: str, source: str, kind: str, column: Any) -> DataError:
         try:
             float(value)
         except (TypeError, ValueError):
-            if value is not None:
+            if value is not None and value == value:
                 example = f", for instance {printable(str(value), 40)!r} in row {row + 1}"
                 break
-    return DataError(f"{source}: column {name!r} is not numeric: it holds {kind}{example}")
+    return DataError(
+        f"{source}: column {name!r} is not numeric: it holds {kind}{example}; recode it as numbers "
+        "(two classes as 0 and 1)"
+    )

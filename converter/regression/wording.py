@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from converter.regression.caveats import BAD_FIT
 from converter.regression.optimality import Optimality
 
 if TYPE_CHECKING:
@@ -28,22 +30,29 @@ def verdict_sentence(family: str, found: Optimality) -> str:
         )
     name, df = ("F", found.df) if family == "gaussian" else ("chi2", found.df)
     test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
-    size = f"the largest drift is {found.max_drift:.2g} standard errors ({test})"
+    size = f"the largest drift is {found.max_drift:.2g} standard errors; {test}"
     if found.verdict == "optimum":
         return (
-            f"Verdict: optimum. The network's coefficients are the {estimate} ({size}); its "
+            f"Verdict: optimum. The network's coefficients are the {estimate}: {size}. Its "
             "standard errors may be read as those of the regression."
         )
     if found.verdict == "close":
         return (
-            f"Verdict: close. The network's coefficients are near the {estimate} ({size}); use "
-            "the refit's numbers where a tenth of a standard error matters."
+            f"Verdict: close. The network's coefficients are near the {estimate}: {size}. Use the "
+            "refit's numbers where a tenth of a standard error matters."
         )
+    small = found.max_drift <= 1.0 and found.pvalue >= 0.05
     return (
-        f"Verdict: not at the optimum. The network's coefficients are not the {estimate} "
-        f"({size}); its standard errors describe neither. For inference use the refit (the "
-        "optimum). Drift comes from stopping early, penalties, dropout, another loss, or rows "
-        "that are not the training data."
+        f"Verdict: not at the optimum. The network's coefficients are not the {estimate}: {size}. "
+        + (
+            "The difference is small beside the sampling error, but for inference use the refit "
+            "(the optimum). "
+            if small
+            else "Its standard errors describe an estimate that it is not: for inference use the "
+            "refit (the optimum). "
+        )
+        + "Drift comes from stopping early, penalties, dropout, another loss, or rows that are "
+        "not the training data."
     )
 
 
@@ -51,7 +60,10 @@ def summary_text(made: Conversion) -> str:
     """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
     from statsmodels.iolib.table import SimpleTable
 
-    shown = made.results.summary()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Far from the optimum statsmodels' diagnostics overflow; the caveats say what is wrong.
+        warnings.simplefilter("ignore")
+        shown = made.results.summary()
     for row in shown.tables[0]:
         for cell in row:
             if str(cell.data).strip() == "Least Squares":
@@ -81,4 +93,7 @@ def summary_text(made: Conversion) -> str:
                 for number, caveat in enumerate(made.caveats, 1)
             )
         )
+    if made.caveats and made.caveats[0].startswith(BAD_FIT):
+        # Whoever reads the tables first would read nonsense.
+        parts.insert(0, textwrap.fill(f"Note: {made.caveats[0]}", _WIDTH))
     return "\n\n".join(parts)
