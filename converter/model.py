@@ -12,8 +12,6 @@ import numpy as np
 
 from converter.network import Loss, Training
 
-LINKS = ("identity", "logit")
-
 
 @dataclass(frozen=True)
 class AffineModel:

@@ -24,7 +24,7 @@ H5 = FIXTURES / "longley_linear.h5"
 ONNX = FIXTURES / "longley_linear.onnx"
 
 
-def _refused(path, words, error=converter.ModelFileError):
+def assert_refused(path, words, error=converter.ModelFileError):
     with pytest.raises(error, match=words) as caught:
         converter.fold(path)
     message = str(caught.value)
@@ -81,11 +81,11 @@ def test_what_is_no_model(tmp_path):
     ):
         path = tmp_path / "model.keras"
         path.write_bytes(content)
-        _refused(path, words)
-    _refused(tmp_path / "nothing", "no such file")
-    _refused(tmp_path, "is a folder")
+        assert_refused(path, words)
+    assert_refused(tmp_path / "nothing", "no such file")
+    assert_refused(tmp_path, "is a folder")
     os.mkfifo(tmp_path / "pipe")
-    _refused(tmp_path / "pipe", "not a regular file")
+    assert_refused(tmp_path / "pipe", "not a regular file")
 
 
 # The archive --------------------------------------------------------------------------------------
@@ -110,7 +110,9 @@ def test_a_deflated_archive_is_read(tmp_path):
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b", "..\\evil", "C:evil"])
 def test_members_that_lead_out(tmp_path, name):
-    _refused(_archive(tmp_path / "m.keras", _members() | {name: b"x"}), "leads out of the archive")
+    assert_refused(
+        _archive(tmp_path / "m.keras", _members() | {name: b"x"}), "leads out of the archive"
+    )
 
 
 def test_members_missing_repeated_bombs_and_lies(tmp_path):
@@ -118,19 +120,19 @@ def test_members_missing_repeated_bombs_and_lies(tmp_path):
     for missing in ("config.json", "model.weights.h5"):
         members = _members()
         del members[missing]
-        _refused(_archive(path, members), f"no {missing}")
+        assert_refused(_archive(path, members), f"no {missing}")
     with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         archive.writestr("config.json", b"{}")
         archive.writestr("config.json", b"{}")
-    _refused(path, "two members")
+    assert_refused(path, "two members")
     bomb = _members() | {"model.weights.h5": b"\0" * (1 << 27)}
-    _refused(_archive(path, bomb, zipfile.ZIP_DEFLATED), "zip bomb")
+    assert_refused(_archive(path, bomb, zipfile.ZIP_DEFLATED), "zip bomb")
     content = bytearray(KERAS.read_bytes())
     place = content.find(b"\x89HDF") + 3000
     content[place] ^= 1
     path.write_bytes(content)
-    _refused(path, "does not match its checksum")
+    assert_refused(path, "does not match its checksum")
 
 
 # Keras configurations -----------------------------------------------------------------------------
@@ -208,12 +210,12 @@ def _set(place, **more):
     ],
 )
 def test_configurations(tmp_path, edit, words, error):
-    _refused(_edited(tmp_path, edit), words, error)
+    assert_refused(_edited(tmp_path, edit), words, error)
 
 
 def test_weights_that_no_layer_uses(tmp_path):
     path = _edited(tmp_path, lambda c: c["config"]["layers"].pop(3))
-    _refused(path, "that no layer uses")
+    assert_refused(path, "that no layer uses")
 
 
 def test_deep_and_huge_json(tmp_path):
@@ -223,7 +225,7 @@ def test_deep_and_huge_json(tmp_path):
         (b'"' + b"a" * (1 << 25) + b'"', "at most"),
         (b"\xff\xfe{}", "JSON"),
     ):
-        _refused(_archive(tmp_path / "m.keras", _members() | {"config.json": text}), words)
+        assert_refused(_archive(tmp_path / "m.keras", _members() | {"config.json": text}), words)
 
 
 def _functional(layers, inputs, outputs):
@@ -283,16 +285,16 @@ def test_graphs(tmp_path):
     turned = _graph(tmp_path, _identity("b", _tensor("a")), _identity("a", _tensor("x")))
     np.testing.assert_array_equal(converter.fold(turned).coef, np.eye(2))
     cycle = _graph(tmp_path, _identity("a", _tensor("b")), _identity("b", _tensor("a")))
-    _refused(cycle, "a cycle through layer 'a'")
+    assert_refused(cycle, "a cycle through layer 'a'")
     for reference in (_tensor("nobody"), _tensor("x", 7)):
-        _refused(_graph(tmp_path, _identity("b", reference)), "does not exist")
-    _refused(_graph(tmp_path, _identity("b", _tensor("x", 0, 3))), "reads output 3")
-    _refused(_graph(tmp_path, _identity("b", _tensor("x")), output="c"), "nothing defines")
+        assert_refused(_graph(tmp_path, _identity("b", reference)), "does not exist")
+    assert_refused(_graph(tmp_path, _identity("b", _tensor("x", 0, 3))), "reads output 3")
+    assert_refused(_graph(tmp_path, _identity("b", _tensor("x")), output="c"), "nothing defines")
     twice = _graph(tmp_path, _identity("b", _tensor("x")), _identity("b", _tensor("x")))
-    _refused(twice, "two layers called 'b'")
+    assert_refused(twice, "two layers called 'b'")
     called = _identity("b", _tensor("x"))
     called["inbound_nodes"][0]["kwargs"] = {"training": True}
-    _refused(_graph(tmp_path, called), "training=True", converter.Rejected)
+    assert_refused(_graph(tmp_path, called), "training=True", converter.Rejected)
 
 
 def test_models_that_double_at_every_level(tmp_path):
@@ -307,7 +309,7 @@ def test_models_that_double_at_every_level(tmp_path):
             "inbound_nodes": _identity("a", _tensor("x"), _tensor("a"))["inbound_nodes"],
         }
         part["config"]["name"] = f"level{level}"
-    _refused(_graph(tmp_path, part, output="a", call=2), "unfolds to more than")
+    assert_refused(_graph(tmp_path, part, output="a", call=2), "unfolds to more than")
 
 
 # HDF5 ---------------------------------------------------------------------------------------------
@@ -377,7 +379,7 @@ def _loop(group, kernel):
     ],
 )
 def test_hdf5(tmp_path, change, words):
-    _refused(_changed_h5(tmp_path, change), words)
+    assert_refused(_changed_h5(tmp_path, change), words)
 
 
 def test_a_filter_that_would_load_a_plug_in(tmp_path):
@@ -389,7 +391,7 @@ def test_a_filter_that_would_load_a_plug_in(tmp_path):
     before, after = struct.pack("<HHHH", 1, 8, 1, 1), struct.pack("<HHHH", 32001, 8, 1, 1)
     assert content.count(before) == 1
     path.write_bytes(content.replace(before, after))
-    _refused(path, "unknown filter 32001")
+    assert_refused(path, "unknown filter 32001")
 
 
 def test_a_heap_that_would_hang_the_library(tmp_path):
@@ -465,7 +467,7 @@ def test_external_data(tmp_path):
         ("inner", "regular file|directory"),
         ("nowhere", "No such file"),
     ):
-        _refused(_external(folder, location), words)
+        assert_refused(_external(folder, location), words)
     for entries, words in (
         ({"offset": "20"}, "beyond the end"),
         ({"offset": "-8"}, "offset or length"),
@@ -474,7 +476,7 @@ def test_external_data(tmp_path):
         ({"frobnicate": "1"}, "unknown or repeated"),
         ({"checksum": "00"}, "checksum"),
     ):
-        _refused(_external(folder, "data", **entries), words)
+        assert_refused(_external(folder, "data", **entries), words)
 
 
 def _raw(name, dims, content=b"", kind=TensorProto.DOUBLE):
@@ -552,22 +554,22 @@ _W = numpy_helper.from_array(np.array([[3.0], [4.0]]), "w")
     ],
 )
 def test_onnx(tmp_path, model, words, error):
-    _refused(_saved(tmp_path, model), words, error)
+    assert_refused(_saved(tmp_path, model), words, error)
 
 
 def test_constants_that_explode(tmp_path):
     shape = numpy_helper.from_array(np.array([2**20, 2**20]), "s")
     node = helper.make_node("ConstantOfShape", ["s"], ["c"])
     join = helper.make_node("Add", ["x", "c"], ["y"])
-    _refused(_saved(tmp_path, _model([node, join], [shape])), "elements")
+    assert_refused(_saved(tmp_path, _model([node, join], [shape])), "elements")
     doubling = [helper.make_node("Concat", ["x", "x"], ["c0"], axis=1)]
     for level in range(60):
         name = f"c{level}"
         doubling.append(helper.make_node("Concat", [name, name], [f"c{level + 1}"], axis=1))
-    _refused(_saved(tmp_path, _model(doubling, outputs=("c60",))), "elements")
+    assert_refused(_saved(tmp_path, _model(doubling, outputs=("c60",))), "elements")
     doubling[0] = helper.make_node("Identity", ["w"], ["c0"])
     doubling.append(helper.make_node("Add", ["x", "c60"], ["y"]))
-    _refused(_saved(tmp_path, _model(doubling, [_W])), "elements|memory")
+    assert_refused(_saved(tmp_path, _model(doubling, [_W])), "elements|memory")
 
 
 def test_constants_whose_result_dwarfs_them(tmp_path):
@@ -576,11 +578,11 @@ def test_constants_whose_result_dwarfs_them(tmp_path):
     for operation in ("Add", "MatMul", "Mul", "Pow"):
         node = helper.make_node(operation, ["a", "b"], ["c"])
         last = helper.make_node("Add", ["x", "c"], ["y"])
-        _refused(_saved(tmp_path, _model([node, last], [column, row])), "makes|elements")
+        assert_refused(_saved(tmp_path, _model([node, last], [column, row])), "makes|elements")
     zeros = numpy_helper.from_array(np.zeros(70_000, np.int64), "i")
     gather = helper.make_node("Gather", ["x", "i"], ["y"], axis=1)
     path = _saved(tmp_path, _model([gather], [zeros], inputs=(("x", ["n", 3, 1000]),)))
-    _refused(path, "elements")
+    assert_refused(path, "elements")
 
 
 def test_long_chains_are_linear(tmp_path):
@@ -593,7 +595,7 @@ def test_long_chains_are_linear(tmp_path):
         helper.make_node("Transpose", [f"h{i}"], [f"h{i + 1}"], perm=[0, 2, 1]) for i in range(99)
     ]
     shape = (("x", ["n", 500, 500]),)
-    _refused(
+    assert_refused(
         _saved(tmp_path, _model(moves, inputs=shape, outputs=("h99",))), "moves elements|outputs"
     )
 
@@ -603,9 +605,9 @@ def test_fields_and_attributes_that_are_not_known(tmp_path):
     path = tmp_path / "m.onnx"
     unknown = bytes([(15 << 3) | 2, 3]) + b"abc"
     path.write_bytes(content + unknown)
-    _refused(path, "field 15 of ModelProto")
+    assert_refused(path, "field 15 of ModelProto")
     path.write_bytes(content + content)
-    _refused(path, "stands there twice")
+    assert_refused(path, "stands there twice")
     deep = b""
     for _ in range(200):
         # field 11 of GraphProto (input), 2 of ValueInfoProto, ...: nested sequences of types

@@ -11,7 +11,7 @@ from converter.folding import fold_network
 from converter.formats import read
 
 
-def _agree(path):
+def assert_sweeps_agree(path):
     network = read(path)
     reverse, forward = (
         fold_network(network, network.outputs, sweep=sweep) for sweep in ("reverse", "forward")
@@ -25,9 +25,9 @@ def _agree(path):
 
 @pytest.mark.parametrize("name", keras_zoo.AFFINE)
 def test_keras(saved_keras, name):
-    _agree(saved_keras(keras_zoo.AFFINE[name])[1])
+    assert_sweeps_agree(saved_keras(keras_zoo.AFFINE[name])[1])
 
 
 @pytest.mark.parametrize("name", [*onnx_zoo.AFFINE, *onnx_zoo.LOGISTIC])
 def test_onnx(saved_onnx, name):
-    _agree(saved_onnx({**onnx_zoo.AFFINE, **onnx_zoo.LOGISTIC}[name]))
+    assert_sweeps_agree(saved_onnx({**onnx_zoo.AFFINE, **onnx_zoo.LOGISTIC}[name]))
