@@ -16,20 +16,13 @@ from converter.errors import Finding, ModelFileError, NotFinite, Rejected, print
 from converter.network import Input, Network, Output
 from converter.sweeps import RowMap, forward, reverse
 from converter.tracing.affine import Affine
-from converter.tracing.interpreter import Rules, SizeLog, Trace, trace
+from converter.tracing.interpreter import KINDS, Rules, Trace, trace
 from converter.tracing.linked import Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.sizes import SizeDependent
 
 # Coefficients that a fold may have: 256 MB of float64.
 _MAX_COEFFICIENTS = 1 << 25
-
-_NUMBERS = frozenset(
-    {
-        *("float16", "bfloat16", "float32", "float64", "bool"),
-        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    }
-)
 
 MIXES_ROWS = "mixes the rows of a batch: the prediction for one observation depends on the others"
 
@@ -108,7 +101,7 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     traced : Trace
     """
     for one in network.inputs:
-        if one.dtype not in _NUMBERS:
+        if one.dtype not in KINDS:
             reason = f"holds values of type {one.dtype}, which are not numbers to be multiplied"
             raise Rejected(network.path, [Finding(one.name, "input", reason)])
         if one.shape is not None and 0 in one.shape:
@@ -131,29 +124,14 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     if any(one.shape[:1] == (None,) for one in network.inputs if one.shape):
         return _trace_dynamic(network, outputs)
     shapes = [tuple(int(size or 0) for size in one.shape or ()) for one in network.inputs]
-    traced = _run(network, shapes, outputs, {})
+    traced = trace(network, shapes, outputs, {})
     # A leading size of one is a batch of one row. Any other fixed size is part of the observation.
     ones = {shape[:1] for shape in shapes if len(shape) > 1} == {(1,)}
-    if ones and all(np.shape(value)[:1] == (1,) for value in traced.outputs if _shaped(value)):
+    if ones and all(
+        isinstance(value, Opaque) or np.shape(value)[:1] == (1,) for value in traced.outputs
+    ):
         return 1, traced
     return None, traced
-
-
-def _shaped(value: object) -> bool:
-    return not isinstance(value, Opaque)
-
-
-def _run(
-    network: Network,
-    shapes: Sequence[tuple[int, ...]],
-    outputs: Sequence[Output],
-    rules: Rules,
-    rows: int = 0,
-    other: SizeLog | None = None,
-) -> Trace:
-    # What overflows or divides by zero on the way is found when the weights are used.
-    with np.errstate(all="ignore"):
-        return trace(network, shapes, outputs, rules, rows, other)
 
 
 def _show(shape: Sequence[int | None]) -> str:
@@ -171,13 +149,13 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
 
     rules: Rules = {}
     try:
-        three = _run(network, shapes(3), outputs, rules, 3)
+        three = trace(network, shapes(3), outputs, rules, 3)
         sizes, found = three.sizes, [np.shape(value) for value in three.outputs]
         del three  # its tape may hold a hundred megabytes of indices
-        two = _run(network, shapes(2), outputs, rules, 2, sizes)
+        two = trace(network, shapes(2), outputs, rules, 2, sizes)
     except ModelFileError:
         # Some exporters fix the number of rows inside and leave it open at the door.
-        one = _run(network, shapes(1), outputs, rules)
+        one = trace(network, shapes(1), outputs, rules)
         if all(
             isinstance(value, (Affine, Linked)) and value.shape[:1] == (1,) for value in one.outputs
         ):

@@ -285,9 +285,9 @@ def fold(
     if isinstance(output, str) and output not in [one.name for one in chosen]:
         model = model.select(output)
     if scaler is not None or target_scaler is not None:
-        from converter.regression.scaling import unscale
+        from converter.regression.scaling import scalers_of, unscale
 
-        model = unscale(model, scaler, target_scaler)
+        model = unscale(model, *scalers_of(scaler, target_scaler))
     return model
 
 

@@ -401,6 +401,12 @@ def test_scaler_files(tmp_path):
     np.testing.assert_array_equal(a.model.coef, b.model.coef)
 
 
+def test_a_target_scaler_given_twice():
+    one = {"mean": 5.0, "scale": 10.0}
+    with pytest.raises(converter.DataError, match="given twice"):
+        converter.convert(affine([1.0, 2.0], 0.0), X, Y, scaler={"target": one}, target_scaler=one)
+
+
 def test_one_element_of_an_output():
     model = affine([[1.0, 2.0], [3.0, 4.0]], 0.0)
     model = replace(model, output_names=("y[0]", "y[1]"))

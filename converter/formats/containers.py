@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from converter.errors import ModelFileError, printable
 
 
@@ -32,6 +34,11 @@ def map_file(path: Path) -> memoryview:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
         raise ModelFileError(f"cannot be read: {error}") from None
+
+
+def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """Return bfloat16 numbers, given as uint16, as the float32 numbers that they are."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 class View(io.RawIOBase):

@@ -17,7 +17,7 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o
 
 from converter.errors import ModelFileError, printable
-from converter.formats.containers import View
+from converter.formats.containers import View, widen_bfloat16
 
 _MAX_OBJECTS = 200_000
 _MAX_DEPTH = 64
@@ -177,8 +177,7 @@ class Hdf5:
             _check_filters(made, shown)
             array = np.asarray(h5py.Dataset(dataset)[()])
         if bfloat16:
-            bits = np.ascontiguousarray(array).view(np.uint16).reshape(shape)
-            array = (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+            array = widen_bfloat16(np.ascontiguousarray(array).view(np.uint16).reshape(shape))
         return array
 
     def text(self, owner: Any, name: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ModelFileError, printable
-from converter.formats.containers import ExternalFiles, map_file
+from converter.formats.containers import ExternalFiles, map_file, widen_bfloat16
 from converter.formats.onnx_schema import SCHEMA
 from converter.formats.onnx_types import BFLOAT16, NAMES, TYPES
 from converter.formats.protobuf import Decoder
@@ -199,7 +199,7 @@ def _tensor(record: dict[str, Any], external: ExternalFiles) -> np.ndarray:
     if values.size != count:
         raise ModelFileError(f"weight {name!r} of shape {dims} has {values.size:,} values")
     if kind == BFLOAT16:
-        values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        values = widen_bfloat16(values)
     return values.reshape(dims)
 
 

@@ -100,6 +100,20 @@ def structure_caveats(model: AffineModel, names: list[str]) -> list[str]:
     return said
 
 
+def intercept_caveats(has_constant: bool, family: str) -> list[str]:
+    """Say what a regression without an intercept is compared with."""
+    if has_constant:
+        return []
+    return [
+        "The network has no intercept, so neither has the regression: "
+        + (
+            "R2 is uncentred and not comparable with that of a model that has one."
+            if family == "gaussian"
+            else "the null model is a probability of one half."
+        )
+    ]
+
+
 def design_caveats(moments: Moments, terms: list[str]) -> list[str]:
     """Say which columns are linearly dependent, if any."""
     if moments.rank == moments.terms:

@@ -15,6 +15,7 @@ from converter.model import AffineModel
 from converter.regression.caveats import (
     design_caveats,
     fit_caveat,
+    intercept_caveats,
     structure_caveats,
     training_caveats,
 )
@@ -22,7 +23,7 @@ from converter.regression.design import Design, design_of
 from converter.regression.families import FAMILIES, Family
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
-from converter.regression.scaling import unscale
+from converter.regression.scaling import scalers_of, unscale
 from converter.regression.wording import NETWORK, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Conversion:
     optimality: Optimality
     caveats: list[str]
     _design: Design
+    _exog: np.ndarray
     _terms: list[str]
     _params: np.ndarray
     _moments: Moments
@@ -83,7 +85,7 @@ class Conversion:
 
         design = self._design
         has_constant = len(self._terms) > design.X.shape[1]
-        exog = pd.DataFrame(_with_constant(design.X, has_constant), columns=self._terms)
+        exog = pd.DataFrame(self._exog, columns=self._terms)
         endog = pd.Series(design.y, name=design.target)
         if self.family == "gaussian":
             return pinned.ols_results(
@@ -99,7 +101,7 @@ class Conversion:
             )
         family = FAMILIES[self.family]
         assert family.log_likelihood is not None
-        eta = np.asarray(exog) @ params
+        eta = self._exog @ params
         return pinned.logit_results(
             exog,
             endog,
@@ -278,6 +280,7 @@ def convert(
     folded = _one_output(model, output)
     chosen = _family(folded, family)
     design = design_of(folded, data, target, features, weights, missing)
+    scaler, target_scaler = scalers_of(scaler, target_scaler)
     folded = unscale(folded, scaler, target_scaler, design.names)
     _check_response(chosen, design)
     has_constant = bool(folded.has_intercept[0])
@@ -305,16 +308,8 @@ def convert(
         *training_caveats(folded, chosen.name),
         *structure_caveats(folded, design.names),
         *design_caveats(moments, terms),
+        *intercept_caveats(has_constant, chosen.name),
     ]
-    if not has_constant:
-        caveats.append(
-            "The network has no intercept, so neither has the regression: "
-            + (
-                "R2 is uncentred and not comparable with that of a model that has one."
-                if chosen.name == "gaussian"
-                else "the null model is a probability of one half."
-            )
-        )
     if design.dropped:
         caveats.append(f"{design.dropped} rows with missing values were left out.")
     return Conversion(
@@ -325,6 +320,7 @@ def convert(
         optimality=found,
         caveats=caveats,
         _design=design,
+        _exog=X,
         _terms=terms,
         _params=params,
         _moments=moments,

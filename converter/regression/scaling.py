@@ -110,18 +110,41 @@ def _from_mapping(given: Mapping[str, Any], what: str) -> tuple[np.ndarray, np.n
     )
 
 
-def read_scalers(path: str | os.PathLike[str]) -> tuple[Any, Any]:
-    """Read a scaler file: one for the inputs, or an object with ``inputs`` and ``target``.
+def scalers_of(scaler: Any, target_scaler: Any) -> tuple[Any, Any]:
+    """Tell the scaler of the inputs from that of the target, reading files.
+
+    Parameters
+    ----------
+    scaler, target_scaler : scaler, mapping, path or None
+        Either may hold both, as a mapping (or a file of one) with ``inputs`` and ``target``.
 
     Returns
     -------
-    inputs, target : mapping or None
+    inputs, target : scaler, mapping or None
 
     Raises
     ------
     DataError
-        If the file cannot be read.
+        If a file cannot be read, or the target's scaler is given twice.
     """
+    inputs, target = _pair(scaler)
+    alone, named = _pair(target_scaler)
+    second = alone if named is None else named
+    if target is not None and second is not None:
+        raise DataError("the target's scaler is given twice")
+    return inputs, second if target is None else target
+
+
+def _pair(given: Any) -> tuple[Any, Any]:
+    """Return what is given for the inputs and, where it says so, for the target."""
+    if isinstance(given, (str, os.PathLike)):
+        given = _read(given)
+    if isinstance(given, Mapping) and given and set(given) <= {"inputs", "target"}:
+        return given.get("inputs"), given.get("target")
+    return given, None
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     shown = printable(os.fspath(path))
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -131,15 +154,13 @@ def read_scalers(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         raise DataError(f"{shown}: is not JSON: {printable(str(error))}") from None
     if not isinstance(value, dict):
         raise DataError(f"{shown}: expected an object with mean and scale")
-    if set(value) <= {"inputs", "target"} and value:
-        return value.get("inputs"), value.get("target")
-    return value, None
+    return value
 
 
 def unscale(
     model: AffineModel, scaler: Any, target_scaler: Any, names: Sequence[str] = ()
 ) -> AffineModel:
-    """Return the model in the units of the raw data.
+    """Return the model in the units of the raw data; scalers as `scalers_of` returns them.
 
     With ``z = (x - m) / s`` and ``t = (y - my) / sy``, the network's ``t = a + b z`` is
     ``y = my + sy (a - b m / s) + (sy b / s) x``.
@@ -149,15 +170,6 @@ def unscale(
     DataError
         If a scaler does not fit, or the target's is given for a link other than the identity.
     """
-    if isinstance(scaler, (str, os.PathLike)):
-        scaler, own = read_scalers(scaler)
-        target_scaler = own if target_scaler is None else target_scaler
-    elif isinstance(scaler, Mapping) and scaler and set(scaler) <= {"inputs", "target"}:
-        target_scaler = scaler.get("target") if target_scaler is None else target_scaler
-        scaler = scaler.get("inputs")
-    if isinstance(target_scaler, (str, os.PathLike)):
-        inputs_too, named = read_scalers(target_scaler)
-        target_scaler = inputs_too if named is None else named
     coef, intercept, has = model.coef, model.intercept, model.has_intercept
     if scaler is not None:
         inputs = scaler_of(scaler, coef.shape[1], "the scaler of the inputs", names)

@@ -68,20 +68,16 @@ def summary_text(made: Conversion) -> str:
         for cell in row:
             if str(cell.data).strip() == "Least Squares":
                 cell.data = NETWORK
+    terms = made.tidy()
+    columns = terms[["estimate", "optimum", "optimum_std_error", "drift"]]
     rows = [
         [f"{network:.6g}", f"{best:.6g}", f"{error:.4g}", f"{drift:.3g}"]
-        for network, best, error, drift in zip(
-            np.asarray(made.results.params),
-            np.asarray(made.refit.params),
-            np.asarray(made.refit.bse),
-            made.optimality.drift.values(),
-            strict=True,
-        )
+        for network, best, error, drift in columns.itertuples(index=False)
     ]
     table = SimpleTable(
         rows,
         headers=["network", "optimum", "std err at optimum", "drift (std errs)"],
-        stubs=list(made.results.params.index),
+        stubs=list(terms["term"]),
         title="Network against optimum",
     )
     parts = [str(shown), str(table), textwrap.fill(made.verdict_sentence, _WIDTH)]

@@ -30,6 +30,14 @@ Value = Any  # None (an absent optional input) | ndarray | SizeDependent | Affin
 # of axes that one cut at a given length beyond their end.
 SizeLog = dict[tuple[str, int], np.ndarray]
 
+#: Types of inputs that are numbers, and the `Affine.kind` of each.
+KINDS: dict[str, str] = {
+    **dict.fromkeys(("float16", "bfloat16", "float32", "float64"), "f"),
+    **dict.fromkeys(("int32", "int64"), "i"),
+    **dict.fromkeys(("bool", "int8", "int16", "uint8", "uint16"), "u"),
+    **dict.fromkeys(("uint32", "uint64"), "w"),
+}
+
 # The meaning of each node, by its place; or why it has none.
 Rules = dict[int, Rule | NotAffine]
 
@@ -55,6 +63,8 @@ class Trace:
     sizes: SizeLog
 
 
+# What overflows or divides by zero on the way is found when the weights are used.
+@np.errstate(all="ignore")
 def trace(
     network: Network,
     shapes: Sequence[tuple[int, ...]],
@@ -89,9 +99,8 @@ def trace(
     edges: dict[str, Value] = dict(network.constants)
     traced = []
     for declared, shape in zip(network.inputs, shapes, strict=True):
-        value = tape.source(shape, _kind(declared.dtype))
+        value = tape.source(shape, KINDS[declared.dtype])
         traced.append(value)
-        # An initialiser of the same name is a default only: the input is what varies.
         edges[declared.name] = value
     nodes = _needed(network.nodes, outputs)
     readers = Counter(name for _, node in nodes for name in node.inputs)
@@ -123,14 +132,6 @@ def trace(
         if output.edge not in edges:
             raise ModelFileError(f"nothing defines the output {printable(output.name)!r}")
     return Trace(tape, tuple(traced), tuple(edges[output.edge] for output in outputs), log)
-
-
-def _kind(dtype: str) -> str:
-    if dtype in ("float16", "bfloat16", "float32", "float64"):
-        return "f"
-    if dtype in ("uint32", "uint64"):
-        return "w"
-    return "i" if dtype in ("int32", "int64") else "u"
 
 
 def _look_up(edges: dict[str, Value], name: str, node: Node) -> Value:
