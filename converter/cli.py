@@ -226,6 +226,9 @@ def _inspection(found: Inspection) -> str:
         ("input", f"{printable(one.name)} {_shape(one.shape)} {one.dtype}") for one in found.inputs
     ]
     for one in found.outputs:
+        if one.verdict == "label":
+            facts.append(("output", f"{printable(one.name)}: labels, set aside"))
+            continue
         kind = one.verdict if one.link is None else f"{one.verdict}, {one.family}, link {one.link}"
         if one.link == "identity" and one.family == "binomial":
             kind += " (trained from logits: the output is the logit of a logistic regression)"

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converter.errors import Finding, ModelFileError, NotFinite, Rejected, printable
+from converter.errors import (
+    Finding,
+    ModelFileError,
+    NotAffine,
+    NotFinite,
+    Rejected,
+    printable,
+)
 from converter.network import Input, Network, Output
 from converter.sweeps import RowMap, forward, reverse
 from converter.tracing.affine import Affine
 from converter.tracing.interpreter import KINDS, Rules, Trace, trace
-from converter.tracing.linked import Linked
+from converter.tracing.items import Items
+from converter.tracing.linked import Decided, Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.sizes import SizeDependent
 
@@ -39,17 +47,28 @@ class Folded:
     has_intercept : ndarray of bool, shape (outputs,)
         Whether the architecture has a constant term on the way to the output.
     links : tuple of str
-        ``identity`` or ``logit``, one for each output element.
-    output_shapes, input_shapes : tuple of tuple of int
+        One of `converter.links.LINKS` for each output element.
+    groups : ndarray of int, shape (outputs,)
+        Elements with the same number share one softmax; -1 behind other links.
+    outputs : tuple of Output
+        Those that were folded: labels are set aside where other outputs were asked for too.
+    output_shapes : tuple of tuple of int
         Shapes of one observation.
+    input_shapes : tuple of (tuple of int or None)
+        Likewise; None for an input that holds no numbers and has no columns.
+    notes : tuple of str
+        What else the reader of the numbers should know.
     """
 
     coef: np.ndarray
     intercept: np.ndarray
     has_intercept: np.ndarray
     links: tuple[str, ...]
+    groups: np.ndarray
+    outputs: tuple[Output, ...]
     output_shapes: tuple[tuple[int, ...], ...]
-    input_shapes: tuple[tuple[int, ...], ...]
+    input_shapes: tuple[tuple[int, ...] | None, ...]
+    notes: tuple[str, ...]
 
 
 def fold_network(
@@ -77,17 +96,126 @@ def fold_network(
     """
     try:
         rows, traced = _trace(network, outputs)
-        findings = [
-            finding
-            for value in traced.outputs
-            if isinstance(value, Opaque)
-            for finding in value.findings
-        ]
-        if findings:
-            raise Rejected(network.path, tuple(dict.fromkeys(findings)))
-        return _sweep(network, outputs, traced, rows, sweep)
+        return _sweep(network, _settle(network, outputs, traced, rows), traced, rows, sweep)
     except NotFinite as error:
         raise ModelFileError(_name_culprit(network) or str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """An output that is an affine value behind a known link.
+
+    Parameters
+    ----------
+    output : Output
+    value : Affine or ndarray
+    link : str
+    groups : ndarray of int, or None
+        For a softmax, the group of each element.
+    """
+
+    output: Output
+    value: Affine | np.ndarray
+    link: str
+    groups: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+
+def _settle(
+    network: Network, outputs: Sequence[Output], traced: Trace, rows: int | None
+) -> list[_Settled]:
+    """Say what each output is; refuse them all if one is no regression."""
+    settled: list[_Settled] = []
+    findings: list[Finding] = []
+    labels = [
+        output for output, value in zip(outputs, traced.outputs, strict=True) if _is_label(value)
+    ]
+    aside = labels if len(labels) < len(outputs) else []
+    notes = [f"output {printable(one.name)} holds labels and is set aside" for one in aside]
+    for output, value in zip(outputs, traced.outputs, strict=True):
+        if output in aside:
+            continue
+        try:
+            settled.append(_resolve(output, value, rows))
+        except Rejected as rejected:
+            findings.extend(rejected.findings)
+        except NotAffine as refused:
+            node, operation = refused.node or output.name, refused.operation or "output"
+            findings.append(Finding(node, operation, refused.reason))
+    if findings:
+        raise Rejected(network.path, tuple(dict.fromkeys(findings)))
+    settled[0] = replace(
+        settled[0], notes=(*dict.fromkeys(traced.tape.notes), *notes, *settled[0].notes)
+    )
+    return settled
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, Decided) or (isinstance(value, np.ndarray) and value.dtype.kind == "O")
+
+
+def _resolve(output: Output, value: object, rows: int | None) -> _Settled:
+    notes: tuple[str, ...] = ()
+    if isinstance(value, Opaque):
+        raise Rejected("", _all_findings(value))
+    if isinstance(value, Items):
+        raise NotAffine("is a sequence of values and not one")
+    if isinstance(value, Decided):
+        if not isinstance(value.source, Linked):
+            raise NotAffine(
+                "a label chosen among scores, with no link",
+                node=value.node,
+                operation=value.operation,
+            )
+        notes = (
+            f"output {printable(output.name)} is a decision ({printable(value.operation)}) on a "
+            "probability; the model reported is that probability's",
+        )
+        value = value.source
+    if isinstance(value, SizeDependent):
+        raise NotAffine(MIXES_ROWS)
+    if isinstance(value, Linked):
+        link, inner, groups = value.resolve()
+        if groups is not None:
+            groups = _row_groups(groups, rows)
+        return _Settled(output, inner, link, groups, notes)
+    if isinstance(value, Affine):
+        return _Settled(output, value, "identity", None)
+    constant = np.asarray(value)
+    if constant.dtype.kind not in "fiub":
+        raise NotAffine("holds no numbers")
+    return _Settled(output, constant.astype(np.float64), "identity", None)
+
+
+def _all_findings(value: Opaque) -> tuple[Finding, ...]:
+    """Return what was found on the way, and at the end, where a link turns out to be none."""
+    if isinstance(value.stand_in, Linked):
+        try:
+            value.stand_in.resolve()
+        except NotAffine as refused:
+            last = Finding(refused.node or "", refused.operation or "", refused.reason)
+            return (*value.findings, last)
+    return value.findings
+
+
+def _row_groups(groups: np.ndarray, rows: int | None) -> np.ndarray:
+    """Return which elements of one row share a softmax.
+
+    Raises
+    ------
+    NotAffine
+        If a softmax runs over several rows, or is not the same in each.
+    """
+    each = groups.reshape(rows or 1, -1)
+    numbered = []
+    for row in each:
+        _, first, inverse = np.unique(row, return_index=True, return_inverse=True)
+        numbered.append(np.argsort(np.argsort(first))[inverse])
+    if any(np.intersect1d(each[0], row).size for row in each[1:]) or not all(
+        np.array_equal(numbered[0], row) for row in numbered
+    ):
+        raise NotAffine(MIXES_ROWS)
+    return numbered[0]
 
 
 def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Trace]:
@@ -102,8 +230,7 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     """
     for one in network.inputs:
         if one.dtype not in KINDS:
-            reason = f"holds values of type {one.dtype}, which are not numbers to be multiplied"
-            raise Rejected(network.path, [Finding(one.name, "input", reason)])
+            continue
         if one.shape is not None and 0 in one.shape:
             raise ModelFileError(f"input {printable(one.name)!r} has no elements")
         if one.shape is None or any(size is None for size in one.shape[1:]):
@@ -121,17 +248,27 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
             )
     if not network.inputs:
         raise ModelFileError("has no inputs")
-    if any(one.shape[:1] == (None,) for one in network.inputs if one.shape):
+    if any(one.shape[:1] == (None,) for one in network.inputs if one.shape and _numeric(one)):
         return _trace_dynamic(network, outputs)
-    shapes = [tuple(int(size or 0) for size in one.shape or ()) for one in network.inputs]
+    shapes = [_shape(one, 1) for one in network.inputs]
     traced = trace(network, shapes, outputs, {})
     # A leading size of one is a batch of one row. Any other fixed size is part of the observation.
     ones = {shape[:1] for shape in shapes if len(shape) > 1} == {(1,)}
     if ones and all(
-        isinstance(value, Opaque) or np.shape(value)[:1] == (1,) for value in traced.outputs
+        isinstance(value, (Opaque, Items)) or value.shape[:1] == (1,) for value in traced.outputs
     ):
         return 1, traced
     return None, traced
+
+
+def _numeric(one: Input) -> bool:
+    return one.dtype in KINDS
+
+
+def _shape(one: Input, rows: int) -> tuple[int, ...]:
+    if not _numeric(one):
+        return ()
+    return tuple(rows if size is None else size for size in one.shape or ())
 
 
 def _show(shape: Sequence[int | None]) -> str:
@@ -142,33 +279,34 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
     """Trace two rows, and three: what holds for both counts does not depend on the count."""
 
     def shapes(rows: int) -> list[tuple[int, ...]]:
-        return [
-            tuple(rows if size is None else size for size in one.shape or ())
-            for one in network.inputs
-        ]
+        return [_shape(one, rows) for one in network.inputs]
 
     rules: Rules = {}
     try:
         three = trace(network, shapes(3), outputs, rules, 3)
-        sizes, found = three.sizes, [np.shape(value) for value in three.outputs]
+        sizes, found = three.sizes, [getattr(value, "shape", None) for value in three.outputs]
         del three  # its tape may hold a hundred megabytes of indices
         two = trace(network, shapes(2), outputs, rules, 2, sizes)
     except ModelFileError:
         # Some exporters fix the number of rows inside and leave it open at the door.
         one = trace(network, shapes(1), outputs, rules)
         if all(
-            isinstance(value, (Affine, Linked)) and value.shape[:1] == (1,) for value in one.outputs
+            isinstance(value, (Affine, Linked, Decided)) and value.shape[:1] == (1,)
+            for value in one.outputs
         ):
             return 1, one
         raise
     findings = []
     for output, at_two, at_three in zip(outputs, two.outputs, found, strict=True):
-        if isinstance(at_two, Opaque):
+        if isinstance(at_two, (Opaque, Items)):
             continue
+        shape = getattr(at_two, "shape", None)
         if isinstance(at_two, SizeDependent) or (
-            np.shape(at_two)[:1] != (2,)
+            shape is None
+            or at_three is None
+            or shape[:1] != (2,)
             or at_three[:1] != (3,)
-            or np.shape(at_two)[1:] != at_three[1:]
+            or shape[1:] != at_three[1:]
         ):
             findings.append(Finding(output.name, "output", MIXES_ROWS))
     if findings and not any(isinstance(value, Opaque) for value in two.outputs):
@@ -178,31 +316,38 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
 
 def _sweep(
     network: Network,
-    outputs: Sequence[Output],
+    settled: Sequence[_Settled],
     traced: Trace,
     rows: int | None,
     sweep: str | None,
 ) -> Folded:
-    values: list[Affine | np.ndarray] = []
+    values = [one.value for one in settled]
     links: list[str] = []
+    groups: list[np.ndarray] = []
     shapes = []
-    for value in traced.outputs:
-        shape = np.shape(value)[1:] if rows is not None else np.shape(value)
+    for one in settled:
+        shape = one.value.shape[1:] if rows is not None else one.value.shape
         shapes.append(tuple(int(size) for size in shape))
-        inner = value.inner if isinstance(value, Linked) else value
-        values.append(inner if isinstance(inner, Affine) else np.asarray(inner, dtype=np.float64))
-        link = value.link if isinstance(value, Linked) else "identity"
-        links.extend([link] * math.prod(shape))
-    batched = [
-        rows is not None and one.shape is not None and _is_batched(one, rows)
-        for one in network.inputs
+        size = math.prod(shape)
+        links.extend([one.link] * size)
+        start = 1 + max((int(part.max(initial=-1)) for part in groups), default=-1)
+        groups.append(np.full(size, -1) if one.groups is None else one.groups + start)
+    numeric = [
+        (declared, value)
+        for declared, value in zip(network.inputs, traced.inputs, strict=True)
+        if value is not None
     ]
-    input_shapes = tuple(
+    batched = [
+        rows is not None and one.shape is not None and _is_batched(one, rows) for one, _ in numeric
+    ]
+    own = [
         value.shape[1:] if has_rows else value.shape
-        for value, has_rows in zip(traced.inputs, batched, strict=True)
-    )
+        for (_, value), has_rows in zip(numeric, batched, strict=True)
+    ]
+    found = iter(own)
+    input_shapes = tuple(None if value is None else next(found) for value in traced.inputs)
     sizes = [math.prod(shape) for shape in shapes]
-    widths = [math.prod(shape) for shape in input_shapes]
+    widths = [math.prod(shape) for shape in own]
     if sum(sizes) * sum(widths) > _MAX_COEFFICIENTS:
         raise ModelFileError(
             f"has {sum(sizes):,} outputs of {sum(widths):,} inputs each; more than "
@@ -211,7 +356,7 @@ def _sweep(
     into = RowMap(rows or 1, sizes, widths, batched)
     run = forward if (sweep or _cheaper(sum(widths), sum(sizes))) == "forward" else reverse
     with np.errstate(all="ignore"):
-        run(traced.tape, traced.inputs, values, into)
+        run(traced.tape, [value for _, value in numeric], values, into)
     for number, value in enumerate(values):
         if isinstance(value, np.ndarray):
             constants = value.reshape(rows or 1, -1)
@@ -219,8 +364,8 @@ def _sweep(
     if not (np.isfinite(into.coef).all() and np.isfinite(into.intercept).all()):
         raise ModelFileError("folds to NaN or infinite coefficients")
     findings = [
-        Finding(output.name, "output", MIXES_ROWS)
-        for output, alike in zip(outputs, into.alike, strict=True)
+        Finding(one.output.name, "output", MIXES_ROWS)
+        for one, alike in zip(settled, into.alike, strict=True)
         if not alike
     ]
     if findings:
@@ -230,8 +375,11 @@ def _sweep(
         into.intercept,
         into.has_intercept,
         tuple(links),
+        np.concatenate(groups),
+        tuple(one.output for one in settled),
         tuple(shapes),
         input_shapes,
+        tuple(sentence for one in settled for sentence in one.notes),
     )
 
 

@@ -18,6 +18,14 @@ from converter.network import Loss, Network, Output
 # Losses that make an identity output the linear predictor of a logistic regression, when
 # computed from logits.
 _BINARY_LOSSES = frozenset({"binary_crossentropy"})
+# The family whose mean a link stands for.
+_FAMILIES = {
+    "logit": "binomial",
+    "probit": "binomial",
+    "cloglog": "binomial",
+    "softmax": "multinomial",
+    "log": "poisson",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,8 @@ class OutputReport:
     name : str
     shape : tuple of int or None
         Of one observation; None if the output was rejected.
-    verdict : {"affine", "linked", "rejected"}
+    verdict : {"affine", "linked", "rejected", "label"}
+        ``label``: a classifier's decision, set aside because other outputs tell more.
     link, family : str or None
     loss : Loss or None
     findings : tuple of Finding
@@ -64,9 +73,10 @@ class Inspection:
         ``affine``: a linear regression; ``linked``: an affine map behind a known link;
         ``rejected``: neither. With several outputs, the worst of theirs.
     link : str or None
-        ``identity`` or ``logit``; None if rejected or if the outputs differ.
+        One of `converter.links.LINKS`; None if rejected or if the outputs differ.
     family : str or None
-        ``gaussian`` or ``binomial``; None if rejected or if the outputs differ.
+        ``gaussian``, ``binomial``, ``multinomial`` or ``poisson``; None if rejected or if the
+        outputs differ.
     findings : tuple of Finding
         Every operation that forbids a regression; empty unless rejected.
     inputs : tuple of InputReport
@@ -78,7 +88,7 @@ class Inspection:
     size : int
         Bytes, external data included.
     notes : tuple of str
-        What the file says about the training run, as sentences.
+        What the file says about the training run, and how it was read, as sentences.
     """
 
     path: str
@@ -155,52 +165,69 @@ def inspect(path: str | os.PathLike[str], *, output: str | int | None = None) ->
     digest = _Digest(path)
     try:
         chosen = _choose(network, output)
-        reports = _reports(network, chosen)
+        reports, notes = _reports(network, chosen)
     finally:
         sha256 = digest.result()
-    losses = {one.loss for one in reports}
-    verdicts = [one.verdict for one in reports]
-    links = {one.link for one in reports}
-    families = {one.family for one in reports}
+    counted = [one for one in reports if one.verdict != "label"]
+    losses = {one.loss for one in counted}
+    verdicts = [one.verdict for one in counted]
+    links = {one.link for one in counted}
+    families = {one.family for one in counted}
     return Inspection(
         path=network.path,
         format=network.format,
         verdict=next(v for v in ("rejected", "linked", "affine") if v in verdicts),
         link=links.pop() if len(links) == 1 else None,
         family=families.pop() if len(families) == 1 else None,
-        findings=tuple(dict.fromkeys(f for one in reports for f in one.findings)),
+        findings=tuple(dict.fromkeys(f for one in counted for f in one.findings)),
         inputs=tuple(InputReport(i.name, i.shape, i.dtype) for i in network.inputs),
         outputs=reports,
         loss=losses.pop() if len(losses) == 1 else None,
         sha256=sha256,
         size=network.size,
-        notes=training_notes(network),
+        notes=training_notes(network) + notes,
     )
 
 
-def _reports(network: Network, outputs: Sequence[Output]) -> tuple[OutputReport, ...]:
-    """Fold all outputs at once; if some are refused, each by itself to tell them apart."""
+def _reports(
+    network: Network, outputs: Sequence[Output]
+) -> tuple[tuple[OutputReport, ...], tuple[str, ...]]:
+    """Fold all outputs at once; if some are refused, each by itself to tell them apart.
+
+    Returns
+    -------
+    reports : tuple of OutputReport
+    notes : tuple of str
+    """
     try:
         folded = _fold(network, outputs)
     except Rejected as rejected:
         if len(outputs) > 1:
-            return tuple(_reports(network, [output])[0] for output in outputs)
+            each = [_reports(network, [output]) for output in outputs]
+            return (
+                tuple(reports[0] for reports, _ in each),
+                tuple(dict.fromkeys(note for _, notes in each for note in notes)),
+            )
         loss = network.training.losses.get(outputs[0].name)
-        return (
-            OutputReport(outputs[0].name, None, "rejected", None, None, loss, rejected.findings),
-        )
+        name = outputs[0].name
+        return (OutputReport(name, None, "rejected", None, None, loss, rejected.findings),), ()
+    kept = {one.name: place for place, one in enumerate(folded.outputs)}
+    starts = [0]
+    for shape in folded.output_shapes:
+        starts.append(starts[-1] + len(element_names("", shape)))
     reports = []
-    first = 0
-    for output, shape in zip(outputs, folded.output_shapes, strict=True):
-        size = len(element_names("", shape))
-        links = set(folded.links[first : first + size])
-        first += size
-        link = links.pop() if len(links) == 1 else None
+    for output in outputs:
         loss = network.training.losses.get(output.name)
+        place = kept.get(output.name)
+        if place is None:
+            reports.append(OutputReport(output.name, None, "label", None, None, loss, ()))
+            continue
+        links = set(folded.links[starts[place] : starts[place + 1]])
+        link = links.pop() if len(links) == 1 else None
         reports.append(
             OutputReport(
                 output.name,
-                shape,
+                folded.output_shapes[place],
                 "affine" if link == "identity" else "linked",
                 link,
                 None if link is None else family_of(link, loss),
@@ -208,7 +235,7 @@ def _reports(network: Network, outputs: Sequence[Output]) -> tuple[OutputReport,
                 (),
             )
         )
-    return tuple(reports)
+    return tuple(reports), folded.notes
 
 
 def fold(
@@ -246,6 +273,7 @@ def fold(
     network = read(path)
     chosen = _choose(network, output)
     folded = _fold(network, chosen)
+    chosen = list(folded.outputs)
     losses = [network.training.losses.get(one.name) for one in chosen]
     kinds = {(link, family_of(link, loss)) for link in folded.links for loss in losses}
     if len(kinds) > 1:
@@ -260,27 +288,26 @@ def fold(
         for one, shape in zip(chosen, folded.output_shapes, strict=True)
         for name in element_names(one.name, shape)
     ]
-    features = [
-        name
+    inputs = tuple(
+        (one.name, shape)
         for one, shape in zip(network.inputs, folded.input_shapes, strict=True)
-        for name in element_names(one.name, shape)
-    ]
+        if shape is not None
+    )
     model = AffineModel(
         coef=folded.coef,
         intercept=folded.intercept,
         has_intercept=folded.has_intercept,
         link=link,
         family=family,
-        feature_names=tuple(features),
+        feature_names=tuple(n for name, shape in inputs for n in element_names(name, shape)),
         output_names=tuple(names),
         loss=losses[0] if len(set(losses)) == 1 else None,
-        inputs=tuple(
-            (one.name, shape)
-            for one, shape in zip(network.inputs, folded.input_shapes, strict=True)
-        ),
+        inputs=inputs,
         path=network.path,
         format=network.format,
         training=network.training,
+        groups=tuple(folded.groups.tolist()),
+        notes=folded.notes,
     )
     if isinstance(output, str) and output not in [one.name for one in chosen]:
         model = model.select(output)
@@ -293,8 +320,8 @@ def fold(
 
 def family_of(link: str, loss: Loss | None) -> str:
     """Return the family of the regression that a link and a training loss make."""
-    if link == "logit":
-        return "binomial"
+    if link in _FAMILIES:
+        return _FAMILIES[link]
     if loss is not None and loss in _BINARY_LOSSES and loss.from_logits:
         return "binomial"
     return "gaussian"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.links import inverse_link
 from converter.network import Loss, Training
 
 
@@ -25,9 +26,11 @@ class AffineModel:
     has_intercept : ndarray of bool, shape (outputs,)
         Whether the architecture has a constant term at all.
     link : str
-        What the network applies last: ``identity`` or ``logit`` (a final sigmoid).
+        What the network applies last: ``identity``, ``logit`` (a final sigmoid) or another of
+        `converter.links.LINKS`.
     family : str
-        The regression that the training loss makes it: ``gaussian`` or ``binomial``.
+        The regression that link and training loss make it: ``gaussian``, ``binomial``,
+        ``multinomial`` or ``poisson``.
     feature_names : tuple of str, length inputs
         The input's name where it is a single number, else ``name[i]`` or ``name[i,j]``.
     output_names : tuple of str, length outputs
@@ -39,6 +42,10 @@ class AffineModel:
         The file that it was folded from.
     training : Training
         What else the file says about the training run.
+    groups : tuple of int, length outputs
+        Behind a softmax, outputs with the same number share one; else -1.
+    notes : tuple of str
+        How the file was read, where that is not plain.
     """
 
     coef: np.ndarray
@@ -53,6 +60,8 @@ class AffineModel:
     path: str = ""
     format: str = ""
     training: Training = field(default_factory=Training)
+    groups: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def select(self, output: str | int) -> AffineModel:
         """Return the model of one output element, by name or by place.
@@ -67,6 +76,11 @@ class AffineModel:
             output = names.index(output)
         if not isinstance(output, int) or not -len(names) <= output < len(names):
             raise ValueError(f"there is no output {output!r}; the model has {', '.join(names[:8])}")
+        if self.link == "softmax" and len(names) > 1:
+            raise ValueError(
+                "the elements of a softmax are one multinomial regression; there is no choosing "
+                "one of them"
+            )
         row = slice(output % len(names), output % len(names) + 1)
         return replace(
             self,
@@ -74,6 +88,7 @@ class AffineModel:
             intercept=self.intercept[row],
             has_intercept=self.has_intercept[row],
             output_names=self.output_names[row],
+            groups=self.groups[row],
         )
 
     def linear_predictor(self, X: Any) -> np.ndarray:
@@ -99,12 +114,8 @@ class AffineModel:
 
     def predict(self, X: Any) -> np.ndarray:
         """Return what the network returns for each row of `X`; see `linear_predictor`."""
-        eta = self.linear_predictor(X)
-        if self.link == "identity":
-            return eta
-        from converter.tracing.linked import sigmoid
-
-        return np.asarray(sigmoid(eta))
+        groups = np.array(self.groups) if self.groups else None
+        return inverse_link(self.link, self.linear_predictor(X), groups)
 
     def _matrix(self, data: Any) -> np.ndarray:
         parts: Sequence[Any]

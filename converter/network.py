@@ -65,6 +65,8 @@ class Node:
     refusal : str
         If not empty, the reader knows already that nothing can be proved about this node, and
         why (a Lambda, a custom class).
+    captured : tuple of str
+        Edges that the graphs among the attributes read from outside themselves.
     """
 
     name: str
@@ -76,6 +78,25 @@ class Node:
     domain: str = ""
     version: int = 0
     refusal: str = ""
+    captured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A graph inside a node's attribute: the branch of an If, the body of a Loop.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of str
+        Its formal parameters and the edges that it returns.
+    nodes : tuple of Node
+    constants : mapping of str to ndarray
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Loss(str):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converter.tracing.linked import sigmoid
+from converter.links import expit
 
 # Information of an observation whose fitted probability has rounded to 0 or 1. It keeps the
 # square root and the quotient below finite.
@@ -52,6 +52,6 @@ def _bernoulli_log_likelihood(y: np.ndarray, eta: np.ndarray) -> np.ndarray:
 FAMILIES: dict[str, Family] = {
     "gaussian": Family("gaussian", lambda eta: eta, np.ones_like, None, "OLS"),
     "binomial": Family(
-        "binomial", sigmoid, _bernoulli_information, _bernoulli_log_likelihood, "Logit"
+        "binomial", expit, _bernoulli_information, _bernoulli_log_likelihood, "Logit"
     ),
 }

@@ -33,14 +33,25 @@ class Rule:
         The result is read off the operand's shape.
     keeps_shape : bool
         The result has the first operand's shape (said where `call` cannot tell).
+    labels : bool
+        Applied to labels (decisions) and constants, the operation makes labels again.
+    handles : {"numbers", "values", "graphs"}
+        What `call` is given: operands that are all constants or traced; values of every kind,
+        which it only passes on; or these and, as a second argument, a function that runs a
+        graph on a list of values.
+    costly : bool
+        Not to be called merely to learn the shapes of results.
     """
 
-    call: Callable[[list[Any]], Sequence[Any]]
+    call: Callable[..., Sequence[Any]]
     refusal: str = ""
     shape_operands: frozenset[int] = frozenset()
     moves: Literal["", "first", "all"] = ""
     reads_shape: bool = False
     keeps_shape: bool = False
+    labels: bool = False
+    handles: Literal["numbers", "values", "graphs"] = "numbers"
+    costly: bool = False
 
 
 def rule_for(node: Node, dialect: Dialect) -> Rule:

@@ -56,6 +56,8 @@ class Tape:
         self.rows = rows
         # Sizes of axes that the operation under way cut at a given length beyond their end.
         self.cut: list[int] = []
+        # What the reader of the numbers should know of an operation's meaning.
+        self.notes: list[str] = []
         # The node under way, for messages.
         self.origin = ""
         self._index_bytes = 0
@@ -175,6 +177,8 @@ class Affine:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         from converter.tracing.functions import UFUNCS
 
+        if not all(isinstance(arg, _OPERANDS) for arg in args):
+            return NotImplemented  # the other value's own rules decide
         rule = UFUNCS.get(ufunc)
         if method != "__call__" or kwargs or rule is None:
             raise NotAffine(f"takes {ufunc.__name__} of a value that depends on the input")
@@ -183,6 +187,8 @@ class Affine:
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         from converter.tracing.functions import FUNCTIONS
 
+        if not all(issubclass(one, _OPERANDS) for one in types):
+            return NotImplemented
         rule = FUNCTIONS.get(func)
         if rule is None:
             raise NotAffine(f"applies {func.__name__} to a value that depends on the input")
@@ -218,6 +224,28 @@ class Affine:
 
     def __neg__(self) -> Any:
         return np.negative(self)
+
+
+def pin(value: Any, sizes: Sequence[int]) -> None:
+    """Note sizes of axes whose places are not treated alike: they may not be the rows'.
+
+    A rule that tells the third place of an axis from the second would look harmless on a trace
+    of two rows. The interpreter compares what was noted with a trace of three.
+    """
+    value = getattr(value, "base", value)
+    if isinstance(value, Affine):
+        value.tape.cut.extend(int(size) for size in sizes)
+
+
+def note(value: Any, sentence: str) -> None:
+    """Leave a sentence about the operation under way for whoever reads the numbers."""
+    value = getattr(value, "base", value)
+    if isinstance(value, Affine):
+        value.tape.notes.append(f"{value.tape.origin}: {sentence}")
+
+
+# What may meet a traced value in an expression.
+_OPERANDS = (Affine, np.ndarray, np.generic, int, float)
 
 
 def movement(function: Callable[..., Any], value: Affine, *args: Any, **kwargs: Any) -> Affine:

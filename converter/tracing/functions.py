@@ -22,6 +22,7 @@ from converter.tracing.primitives import (
     Shape,
     Shift,
     Sum,
+    Take,
     finite,
 )
 
@@ -166,6 +167,10 @@ def _einsum(subscripts: str, *operands: Any) -> Affine:
     elif len(constants) == 1 and terms[0] == labels:
         constant = constants[0]
     else:
+        size: dict[str, int] = {}
+        for term, one in zip(terms, constants, strict=True):
+            size.update(zip(term, np.shape(one), strict=True))
+        check_size([size[label] for label in labels])
         constant = np.einsum(",".join(terms) + "->" + labels, *constants)
     return contract(operands[traced[0]], constant, source, labels, target)
 
@@ -249,6 +254,34 @@ def _pad(array: Affine, pad_width: Any, mode: str = "constant", **kwargs: Any) -
     return padded
 
 
+def _where(condition: Any, x: Any, y: Any) -> Affine:
+    """``numpy.where`` with a constant condition."""
+    if isinstance(condition, Affine):
+        raise NotAffine("chooses among values that depend on the input")
+    kept = np.asarray(condition, dtype=bool)
+    shape = np.broadcast_shapes(kept.shape, np.shape(x), np.shape(y))
+    check_size(shape)
+    kept = np.broadcast_to(kept, shape)
+    parts = [_masked(value, mask, shape) for value, mask in ((x, kept), (y, ~kept))]
+    traced = [part for part in parts if isinstance(part, Affine)]
+    if len(traced) == 2:
+        return _add(*traced)
+    ((constant, where),) = [part for part in parts if not isinstance(part, Affine)]
+    if not where.any():
+        return traced[0]
+    return traced[0].tape.record(Shift(constant, where), traced, shape)
+
+
+def _masked(value: Any, mask: np.ndarray, shape: Shape) -> Any:
+    """Return a value that is zero where the mask is not set; of a constant, with the mask."""
+    if not isinstance(value, Affine):
+        # What is not chosen may be infinite.
+        return np.where(mask, _numeric(value), 0.0), mask
+    positions = np.broadcast_to(np.arange(value.size).reshape(value.shape), shape)
+    index = np.where(mask, positions, -1).reshape(-1)
+    return value.tape.record(Take(value.shape, shape, index), [value], shape)
+
+
 def _moving(function: Any) -> Callable[..., Affine]:
     return lambda a, *args, **kwargs: movement(function, a, *args, **kwargs)
 
@@ -275,6 +308,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.split: _split,
     np.stack: _stack,
     np.sum: _sum,
+    np.where: _where,
 } | {
     function: _moving(function)
     for function in (

@@ -7,6 +7,7 @@ from itertools import count
 
 from converter.errors import Finding
 from converter.tracing.affine import Affine
+from converter.tracing.linked import Decided, Linked
 
 _ORDER = count()
 
@@ -22,17 +23,17 @@ class Opaque:
     parents : tuple of Opaque
         The opaque operands, whose findings lie on the way too. They are referred to and not
         copied: a chain of a thousand refused operations would else cost a million.
-    stand_in : Affine or None
-        A fresh variable of the same shape. Later operations are tried on it, so that one run
-        finds every offending operation and not merely the first. None where the shape of the
-        refused result is not known.
+    stand_in : Affine, Linked, Decided or None
+        A fresh variable of the same shape, or a link or decision made of one. Later operations
+        are tried on it, so that one run finds every offending operation and not merely the
+        first. None where the shape of the refused result is not known.
     serial : int
         Rises in the order in which nodes are run.
     """
 
     own: tuple[Finding, ...]
     parents: tuple[Opaque, ...]
-    stand_in: Affine | None
+    stand_in: Affine | Linked | Decided | None
     serial: int = field(default_factory=lambda: next(_ORDER))
 
     @property

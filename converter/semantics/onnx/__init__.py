@@ -10,29 +10,53 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from converter.errors import ModelFileError, NotAffine, printable
-from converter.network import Node
+from converter.network import Graph, Node
 from converter.semantics import Rule
-from converter.semantics.onnx import arithmetic, constants, movement, nonlinear, reduction
+from converter.semantics.onnx import (
+    arithmetic,
+    classical,
+    constants,
+    control,
+    indexing,
+    layout,
+    linking,
+    movement,
+    nonlinear,
+    quantization,
+    reduction,
+    reference,
+    sequences,
+)
 from converter.semantics.onnx.operator import Operator
 
+#: Operators of the default domain.
 OPERATORS: dict[str, Operator] = {
     **arithmetic.OPERATORS,
     **constants.OPERATORS,
+    **control.OPERATORS,
+    **indexing.OPERATORS,
+    **layout.OPERATORS,
+    **linking.OPERATORS,
     **movement.OPERATORS,
+    **quantization.OPERATORS,
     **reduction.OPERATORS,
     **nonlinear.OPERATORS,
+    **sequences.OPERATORS,
 }
+
+#: Operators by domain.
+DOMAINS: dict[str, dict[str, Operator]] = {"": OPERATORS, "ai.onnx.ml": classical.OPERATORS}
 
 
 def rule_for(node: Node) -> Rule:
     """Return the meaning of an ONNX node; see `converter.semantics.rule_for`."""
     if node.refusal:
         raise NotAffine(node.refusal)
-    operator = OPERATORS.get(node.operation) if node.domain == "" else None
+    operator = DOMAINS.get(node.domain, {}).get(node.operation)
     if operator is None:
         raise NotAffine(
             "an unknown operator"
@@ -44,8 +68,15 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(f"does not exist in opset {node.version}")
     function = operator.versions[since]
     if function is None:
-        return Rule(_no_constants, refusal=operator.refusal, keeps_shape=operator.keeps_shape)
-    inputs, required, variadic, attributes = _signature(function)
+        if operator.random:
+            raise NotAffine(operator.refusal)
+        return Rule(
+            partial(reference.evaluate, node),
+            refusal=operator.refusal,
+            keeps_shape=operator.keeps_shape,
+            costly=True,
+        )
+    inputs, required, variadic, attributes = _signature(function, operator.handles == "graphs")
     for name in node.attributes:
         if name not in attributes and name not in operator.inert:
             raise NotAffine(f"has the attribute {name!r}, unknown in opset {node.version}")
@@ -73,8 +104,8 @@ def rule_for(node: Node) -> Rule:
             f"{node.version} wants {required if required == inputs else f'{required} to {inputs}'}"
         )
 
-    def call(operands: list[Any]) -> tuple[Any, ...]:
-        result = function(*operands, **settings)
+    def call(operands: list[Any], *bodies: Any) -> tuple[Any, ...]:
+        result = function(*bodies, *operands, **settings)
         return result if isinstance(result, tuple) else (result,)
 
     return Rule(
@@ -84,24 +115,27 @@ def rule_for(node: Node) -> Rule:
         moves=operator.moves,
         reads_shape=operator.reads_shape,
         keeps_shape=operator.keeps_shape,
+        labels=operator.labels,
+        handles=operator.handles,
     )
 
 
-def _no_constants(operands: list[Any]) -> tuple[Any, ...]:
-    raise NotAffine("is not evaluated, not even on constants")
-
-
 # Annotations of attributes, as written in the functions' signatures.
-_KINDS = {"int": int, "int | None": int, "float": float, "float | None": float}
+_KINDS = {
+    **{"int": int, "int | None": int, "float": float, "float | None": float},
+    **{"str": str, "str | None": str, "Graph": Graph},
+}
 
 
 @cache
 def _signature(
-    function: Callable[..., Any],
+    function: Callable[..., Any], runs_graphs: bool
 ) -> tuple[int, int, bool, dict[str, tuple[bool, type | None]]]:
     """Return inputs, required inputs, whether variadic, and attributes: (required, type)."""
     parameters = inspect.signature(function).parameters.values()
     places = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if runs_graphs:
+        places = places[1:]  # the first runs a body
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     attributes = {
         p.name: (p.default is p.empty, _KINDS.get(str(p.annotation)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.semantics.onnx.operator import Operator
-from converter.tracing.affine import Affine, check_size
+from converter.tracing.affine import check_size, pin
 
 # Exporters write "to the end" as the largest integer that they have.
 _ENDLESS = 2**31 - 1
@@ -81,8 +81,8 @@ def slice_10(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = N
     for start, end, axis, step in zip(first, last, along, by, strict=True):
         size = data.shape[axis]
         key[axis % rank] = _range(start, end, step, size)
-        if isinstance(data, Affine) and any(size <= abs(n) < _ENDLESS for n in (start, end)):
-            data.tape.cut.append(size)
+        if abs(step) > 1 or any(size <= abs(n) < _ENDLESS for n in (start, end)):
+            pin(data, [size])
     return data[tuple(key)]
 
 
@@ -146,18 +146,6 @@ def _split(data: Any, axis: int, split: Any, parts: int, *, even: bool) -> Any:
     )
 
 
-def gather(data: Any, indices: Any, *, axis: int = 0) -> Any:
-    where = np.asarray(indices)
-    shape = np.shape(data)
-    if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"axis {axis} does not exist")
-    axis %= len(shape)
-    check_size((*shape[:axis], *where.shape, *shape[axis + 1 :]))
-    if where.dtype.kind not in "iu":
-        raise ValueError("indices must be integers")
-    return np.take(data, where, axis=axis)
-
-
 def expand(input: Any, shape: Any) -> Any:
     target = np.broadcast_shapes(np.shape(input), integers(shape))
     check_size(target)
@@ -176,12 +164,13 @@ _SHAPE = frozenset({1})
 OPERATORS: dict[str, Operator] = {
     "Concat": Operator({4: concat}, moves="all"),
     "Expand": Operator({8: expand}, moves="first", shape_operands=_SHAPE),
-    "Flatten": Operator({1: flatten}, moves="first"),
-    "Gather": Operator({1: gather}, moves="first"),
-    "Reshape": Operator({5: reshape_5, 14: reshape}, moves="first", shape_operands=_SHAPE),
+    "Flatten": Operator({1: flatten}, moves="first", labels=True),
+    "Reshape": Operator(
+        {5: reshape_5, 14: reshape}, moves="first", shape_operands=_SHAPE, labels=True
+    ),
     "Slice": Operator({1: slice_1, 10: slice_10}, moves="first"),
     "Split": Operator({2: split_2, 13: split_13, 18: split_18}, moves="first"),
-    "Squeeze": Operator({1: squeeze_1, 13: squeeze}, moves="first"),
+    "Squeeze": Operator({1: squeeze_1, 13: squeeze}, moves="first", labels=True),
     "Transpose": Operator({1: transpose}, moves="first"),
-    "Unsqueeze": Operator({1: unsqueeze_1, 13: unsqueeze}, moves="first"),
+    "Unsqueeze": Operator({1: unsqueeze_1, 13: unsqueeze}, moves="first", labels=True),
 }

@@ -1,53 +1,73 @@
-"""Operators that are never affine in a value that depends on the input, each with its reason.
+"""Operators that are never affine in a value that depends on the input, or by their arguments.
 
-Those that are a plain numpy function are still evaluated on constants (exporters compute shapes
-and scales with them); the function also tells the shape of the result, so that the rest of the
-network can be examined in the same run.
+A LeakyRelu of slope one is the identity, and so are others at some setting; the rest is refused,
+each with its reason. What is a plain numpy function is evaluated on constants (exporters
+compute shapes and scales with them); it also tells the shape of a refused result, so that the
+rest of the network can be examined in the same run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
+from converter.tracing.affine import Affine
+from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
 
-ACTIVATION = "a non-linear activation of a value that depends on the input"
-_FUNCTION = "a non-linear function of a value that depends on the input"
 _COMPARE = "compares values that depend on the input"
-_CHOICE = "chooses among values that depend on the input"
 _STATISTICS = "normalises by statistics of the values themselves"
 _ROUNDS = "rounds a value that depends on the input"
-_LINK_INSIDE = "a softmax; only sigmoid at the very end is a known link"
+_LIMITS = "limits a value that depends on the input"
+
+
+def _traced(*values: Any) -> bool:
+    return any(isinstance(value, (Affine, Linked)) for value in values)
+
+
+def _refuse(reason: str, *values: Any) -> None:
+    """Refuse traced operands."""
+    if any(isinstance(value, Linked) for value in values):
+        raise UsedLink()
+    if _traced(*values):
+        raise NotAffine(reason)
 
 
 def _unary(function: Callable[[Any], Any]) -> Callable[..., Any]:
     def apply(x: Any) -> Any:
-        return function(x)
+        return np.asarray(function(x))
 
     return apply
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def apply(a: Any, b: Any) -> Any:
-        return function(a, b)
+        return np.asarray(function(a, b))
 
     return apply
 
 
-def _variadic(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _extreme(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def apply(*data: Any) -> Any:
+        if len(data) == 1:
+            return data[0]
+        _refuse(CHOICE, *data)
         result = data[0]
         for other in data[1:]:
             result = function(result, other)
-        return result
+        return np.asarray(result)
 
     return apply
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
+    _refuse(CHOICE, condition)
+    if isinstance(x, Linked) or isinstance(y, Linked):
+        raise UsedLink()
     return np.where(condition, x, y)
 
 
@@ -55,45 +75,91 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
-def _leaky_relu(x: Any, *, alpha: float = 0.01) -> Any:
-    return np.where(x < 0, np.multiply(x, alpha), x)
+def leaky_relu(X: Any, *, alpha: float = 0.01) -> Any:
+    if alpha == 1.0:
+        return X
+    _refuse(ACTIVATION, X)
+    return np.where(X < 0, np.multiply(X, np.asarray(alpha, X.dtype)), X)
+
+
+def prelu(X: Any, slope: Any) -> Any:
+    if isinstance(slope, np.ndarray) and np.all(slope == 1.0):
+        if np.broadcast_shapes(np.shape(X), slope.shape) != np.shape(X):
+            raise ValueError("the slope does not broadcast to the value")
+        return X
+    _refuse(ACTIVATION, X)
+    # In the slope the operator is linear.
+    return np.where(X < 0, np.multiply(slope, X), X)
+
+
+def thresholded_relu(X: Any, *, alpha: float = 1.0) -> Any:
+    if alpha == -math.inf:
+        return X
+    _refuse(ACTIVATION, X)
+    return np.where(alpha < X, X, np.zeros((), X.dtype))
+
+
+def shrink(input: Any, *, bias: float = 0.0, lambd: float = 0.5) -> Any:
+    if lambd <= 0.0 and bias == 0.0:
+        return input
+    _refuse(ACTIVATION, input)
+    zero = np.zeros((), input.dtype)
+    high = np.where(input > lambd, input - np.asarray(bias, input.dtype), zero)
+    return np.where(input < -lambd, input + np.asarray(bias, input.dtype), high)
 
 
 def _elu(x: Any, *, alpha: float = 1.0) -> Any:
     return np.where(x < 0, alpha * np.expm1(x), x)
 
 
-def _softmax(x: Any, *, axis: int = -1) -> Any:
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    return e / np.sum(e, axis=axis, keepdims=True)
+def clip(input: Any, min: Any = None, max: Any = None) -> Any:
+    _refuse("limits by a value that depends on the input", min, max)
+    if _traced(input):
+        if (min is None or _unlimited(min, -1.0)) and (max is None or _unlimited(max, 1.0)):
+            return input
+        _refuse(_LIMITS, input)
+    result = input if min is None else np.maximum(input, min)
+    return np.asarray(result if max is None else np.minimum(result, max))
 
 
-def _softmax_1(x: Any, *, axis: int = 1) -> Any:
-    shape = np.shape(x)
-    rows = int(np.prod(shape[: axis % max(len(shape), 1)]))
-    return np.reshape(_softmax(np.reshape(x, (rows, -1))), shape)
+def _unlimited(bound: Any, sign: float) -> bool:
+    return bool(np.all(np.asarray(bound) * sign == np.inf))
 
 
-def _clip(input: Any, min: Any = None, max: Any = None) -> Any:
-    low = -np.inf if min is None else min
-    high = np.inf if max is None else max
-    return np.minimum(np.maximum(input, low), high)
+def clip_6(input: Any, *, min: float = -3.4028235e38, max: float = 3.4028235e38) -> Any:
+    """Without bounds: the defaults are the ends of float32, in which the operator computes."""
+    limit = float(np.finfo(np.float32).max)
+    if _traced(input) and min <= -limit and max >= limit:
+        return input
+    low, high = np.float64(min), np.float64(max)
+    if isinstance(input, np.ndarray) and input.dtype.kind == "f":
+        return np.clip(input, low, high).astype(input.dtype)
+    return clip(input, low, high)
 
 
-def _clip_6(input: Any, *, min: float = -3.4028235e38, max: float = 3.4028235e38) -> Any:
-    return _clip(input, np.float64(min), np.float64(max))
-
-
-def _pow(x: Any, y: Any) -> Any:
+def pow_(x: Any, y: Any) -> Any:
     """The result has the base's type; an integer to a negative power is truncated."""
     if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
         power = np.power(x.astype(np.float64) if x.dtype.kind in "iu" else x, y)
-        return power.astype(x.dtype)
+        return np.asarray(power).astype(x.dtype)
+    if _traced(x) and isinstance(y, np.ndarray) and np.all((y == 1) | (y == 0)):
+        if np.all(y == 1):
+            shape = np.broadcast_shapes(np.shape(x), y.shape)
+            return x if shape == np.shape(x) else np.broadcast_to(x, shape)
+        if not isinstance(x, Linked):
+            return np.where(y == 1, x, np.ones(()))
+    _refuse("a power of a value that depends on the input", x)
+    _refuse("a power whose exponent depends on the input", y)
     return np.power(x, y)
 
 
 def _softplus(x: Any) -> Any:
     return np.logaddexp(x, 0.0)
+
+
+def is_inf(X: Any, *, detect_negative: int = 1, detect_positive: int = 1) -> Any:
+    found = (np.inf == X) & bool(detect_positive)
+    return np.asarray(found | ((-np.inf == X) & bool(detect_negative)))
 
 
 def _table(
@@ -109,29 +175,20 @@ def _refused(reason: str, *names: str, keeps_shape: bool = False) -> dict[str, O
 
 OPERATORS: dict[str, Operator] = {
     "Relu": Operator({6: _unary(_relu)}, refusal=ACTIVATION),
-    "LeakyRelu": Operator({6: _leaky_relu}, refusal=ACTIVATION),
+    "LeakyRelu": Operator({6: leaky_relu}),
+    "PRelu": Operator({7: prelu}),
+    "Shrink": Operator({9: shrink}),
+    "ThresholdedRelu": Operator({10: thresholded_relu}),
     "Elu": Operator({6: _elu}, refusal=ACTIVATION),
     "Softplus": Operator({1: _unary(_softplus)}, refusal=ACTIVATION),
-    "Tanh": Operator({6: _unary(np.tanh)}, refusal=ACTIVATION),
-    "Clip": Operator({6: _clip_6, 11: _clip}, refusal="limits a value that depends on the input"),
-    "Softmax": Operator({1: _softmax_1, 13: _softmax}, refusal=_LINK_INSIDE),
-    "Where": Operator({9: _where}, refusal=_CHOICE),
-    "Pow": Operator({7: _pow}, refusal="a power of a value that depends on the input"),
-    "Max": Operator({6: _variadic(np.maximum)}, refusal=_CHOICE),
-    "Min": Operator({6: _variadic(np.minimum)}, refusal=_CHOICE),
+    "Clip": Operator({6: clip_6, 11: clip}),
+    "Where": Operator({9: _where}, labels=True),
+    "Pow": Operator({7: pow_}),
+    "Max": Operator({6: _extreme(np.maximum)}),
+    "Min": Operator({6: _extreme(np.minimum)}),
+    **_table(FUNCTION, 6, {"Abs": _unary(np.abs), "Sqrt": _unary(np.sqrt)}),
     **_table(
-        _FUNCTION,
-        6,
-        {
-            "Abs": _unary(np.abs),
-            "Exp": _unary(np.exp),
-            "Log": _unary(np.log),
-            "Reciprocal": _unary(lambda x: np.divide(1.0, x)),
-            "Sqrt": _unary(np.sqrt),
-        },
-    ),
-    **_table(
-        _FUNCTION,
+        FUNCTION,
         7,
         {
             "Acos": _unary(np.arccos),
@@ -143,7 +200,7 @@ OPERATORS: dict[str, Operator] = {
         },
     ),
     **_table(
-        _FUNCTION,
+        FUNCTION,
         9,
         {
             "Acosh": _unary(np.arccosh),
@@ -155,21 +212,8 @@ OPERATORS: dict[str, Operator] = {
         },
     ),
     **_table(_ROUNDS, 6, {"Ceil": _unary(np.ceil), "Floor": _unary(np.floor)}),
-    **_table(_ROUNDS, 11, {"Round": _unary(np.round)}),
-    **_table(
-        _COMPARE,
-        7,
-        {
-            "Equal": _binary(np.equal),
-            "Greater": _binary(np.greater),
-            "Less": _binary(np.less),
-        },
-    ),
-    **_table(
-        _COMPARE,
-        12,
-        {"GreaterOrEqual": _binary(np.greater_equal), "LessOrEqual": _binary(np.less_equal)},
-    ),
+    "Equal": Operator({7: _binary(np.equal)}, refusal=_COMPARE, labels=True),
+    "Not": Operator({1: _unary(np.logical_not)}, refusal=_COMPARE, labels=True),
     **_table(
         _COMPARE,
         7,
@@ -177,26 +221,25 @@ OPERATORS: dict[str, Operator] = {
             "And": _binary(np.logical_and),
             "Or": _binary(np.logical_or),
             "Xor": _binary(np.logical_xor),
-            "Not": _unary(np.logical_not),
         },
     ),
+    **_table(_COMPARE, 9, {"IsNaN": _unary(np.isnan)}),
+    "IsInf": Operator({10: is_inf}, refusal=_COMPARE),
     **_refused(
         ACTIVATION,
-        *("Celu", "Gelu", "HardSigmoid", "HardSwish", "Hardmax", "Mish", "PRelu", "Selu"),
-        *("Shrink", "Softsign", "Swish", "ThresholdedRelu"),
+        *("Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Selu", "Softsign", "Swish"),
         keeps_shape=True,
     ),
     **_refused(ACTIVATION, "SwiGLU"),
-    **_refused(_FUNCTION, "Erf", "CumProd", "LogSoftmax", keeps_shape=True),
-    **_refused(_FUNCTION, "Det", "ReduceProd"),
-    **_refused(_FUNCTION, "ReduceL1", "ReduceL2", "ReduceSumSquare"),
-    **_refused(_FUNCTION, "ReduceLogSum", "ReduceLogSumExp"),
+    **_refused(FUNCTION, "Det", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"),
+    **_refused(FUNCTION, "SoftmaxCrossEntropyLoss"),
     **_refused(
-        _CHOICE,
-        *("ArgMax", "ArgMin", "MaxPool", "GlobalMaxPool", "MaxRoiPool", "ReduceMax", "ReduceMin"),
-        *("TopK", "NonMaxSuppression", "NonZero", "Unique"),
+        CHOICE,
+        *("MaxRoiPool", "TopK", "NonMaxSuppression", "NonZero", "Unique", "StringSplit"),
+        *("StringConcat", "StringNormalizer", "RegexFullMatch", "TfIdfVectorizer"),
+        "ImageDecoder",
     ),
-    **_refused(_FUNCTION, "LpPool", "GlobalLpPool"),
+    **_refused(FUNCTION, "GlobalLpPool"),
     **_refused(
         _STATISTICS,
         *("GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization"),
@@ -211,12 +254,14 @@ OPERATORS: dict[str, Operator] = {
     **_refused(
         _ROUNDS,
         *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"),
+        *("ConvInteger", "MatMulInteger"),
         *("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BitCast", "Mod"),
     ),
-    **_refused(
-        "draws random numbers",
-        *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
-        *("RandomUniform", "RandomUniformLike"),
-    ),
-    **_refused(_COMPARE, "IsInf", "IsNaN"),
+    **{
+        name: Operator({1: None}, refusal="draws random numbers", random=True)
+        for name in (
+            *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
+            *("RandomUniform", "RandomUniformLike"),
+        )
+    },
 }

@@ -15,13 +15,15 @@ class Operator:
     ----------
     versions : mapping of int to callable or None
         The opset that introduced each form, and its meaning; None where the operator is refused
-        and not even evaluated on constants.
+        on any value that depends on the input (on constants onnx's reference is asked).
     refusal : str
         Why the operator is refused on a value that depends on the input; empty if it need not be.
-    moves, shape_operands, reads_shape, keeps_shape
+    moves, shape_operands, reads_shape, keeps_shape, labels, handles
         See `converter.semantics.Rule`.
     inert : frozenset of str
         Attributes that exist and have no effect on inference.
+    random : bool
+        The operator is not a function of its operands, constant or not.
     """
 
     versions: Mapping[int, Callable[..., Any] | None]
@@ -31,3 +33,6 @@ class Operator:
     reads_shape: bool = False
     keeps_shape: bool = False
     inert: frozenset[str] = frozenset()
+    labels: bool = False
+    handles: Literal["numbers", "values", "graphs"] = "numbers"
+    random: bool = False

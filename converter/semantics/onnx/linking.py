@@ -1,0 +1,255 @@
+"""Operators that may be, or may help to spell, the link at the end of a network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine
+from converter.semantics.onnx.movement import integers
+from converter.semantics.onnx.operator import Operator
+from converter.tracing import linked
+from converter.tracing.affine import Affine
+from converter.tracing.linked import CHOICE, FUNCTION, Linked, UsedLink
+
+_COMPARE = "compares values that depend on the input"
+_ROUNDS = "rounds a value that depends on the input"
+
+
+def _in_type(result: Any, like: Any) -> Any:
+    """Cast a result on constants to their own type."""
+    if isinstance(result, np.ndarray) and isinstance(like, np.ndarray):
+        return result.astype(like.dtype, copy=False)
+    return np.asarray(result) if isinstance(result, np.generic) else result
+
+
+def exp(input: Any) -> Any:
+    return _in_type(linked.exp(input), input)
+
+
+def log(input: Any) -> Any:
+    return _in_type(linked.log(input), input)
+
+
+def sigmoid(X: Any) -> Any:
+    return _in_type(linked.sigmoid(X), X)
+
+
+def tanh(input: Any) -> Any:
+    return _in_type(linked.tanh(input), input)
+
+
+def erf(input: Any) -> Any:
+    return _in_type(linked.erf(input), input)
+
+
+def reciprocal(X: Any) -> Any:
+    if isinstance(X, Affine):
+        raise NotAffine(FUNCTION)
+    return _in_type(np.divide(np.float64(1.0), X), X)
+
+
+def softmax(input: Any, *, axis: int = -1) -> Any:
+    return _in_type(_softmax(input, (_axis(axis, input),)), input)
+
+
+def softmax_1(input: Any, *, axis: int = 1) -> Any:
+    """Before opset 13 the value was a matrix: axes before `axis`, and the rest."""
+    return _in_type(_softmax(input, _trailing(axis, input)), input)
+
+
+def log_softmax(input: Any, *, axis: int = -1) -> Any:
+    return _in_type(_log_softmax(input, (_axis(axis, input),)), input)
+
+
+def log_softmax_1(input: Any, *, axis: int = 1) -> Any:
+    return _in_type(_log_softmax(input, _trailing(axis, input)), input)
+
+
+def _softmax(x: Any, axes: tuple[int, ...]) -> Any:
+    if _single(x, axes):
+        return np.ones(np.shape(x))
+    return linked.softmax(x, axes)
+
+
+def _log_softmax(x: Any, axes: tuple[int, ...]) -> Any:
+    if _single(x, axes):
+        return np.zeros(np.shape(x))
+    return linked.log_softmax(x, axes)
+
+
+def _single(x: Any, axes: tuple[int, ...]) -> bool:
+    """Tell whether groups along `axes` have one member each."""
+    return isinstance(x, Affine) and math.prod(x.shape[axis] for axis in axes) == 1
+
+
+def _axis(axis: int, x: Any) -> int:
+    rank = np.ndim(x)
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} does not exist")
+    return axis % rank
+
+
+def _trailing(axis: int, x: Any) -> tuple[int, ...]:
+    rank = np.ndim(x)
+    if not -rank <= axis <= rank:
+        raise ValueError(f"axis {axis} does not exist")
+    return tuple(range(axis + rank if axis < 0 else axis, rank))
+
+
+def _hardmax(x: Any, axes: tuple[int, ...]) -> Any:
+    if isinstance(x, Linked):
+        return linked.decide(x, x.shape)
+    if _single(x, axes):
+        return np.ones(np.shape(x))
+    if isinstance(x, Affine):
+        raise NotAffine(CHOICE)
+    shape = np.shape(x)
+    flat = np.reshape(np.moveaxis(x, axes, range(-len(axes), 0)), (-1, _extent(shape, axes)))
+    ones = np.zeros(flat.shape, x.dtype)
+    ones[np.arange(len(flat)), np.argmax(flat, axis=1)] = 1
+    kept = [size for i, size in enumerate(shape) if i not in axes]
+    return np.moveaxis(ones.reshape([*kept, *(shape[i] for i in axes)]), range(-len(axes), 0), axes)
+
+
+def _extent(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    return math.prod(shape[axis] for axis in axes)
+
+
+def hardmax(input: Any, *, axis: int = -1) -> Any:
+    return _hardmax(input, (_axis(axis, input),))
+
+
+def hardmax_1(input: Any, *, axis: int = 1) -> Any:
+    return _hardmax(input, _trailing(axis, input))
+
+
+def _reduce(reducer: Any, data: Any, axes: Any, keepdims: int, noop: int = 0) -> Any:
+    rank = np.ndim(data)
+    along = () if axes is None else tuple(_axis(a, data) for a in integers(axes))
+    if not along and noop:
+        return data
+    along = along or tuple(range(rank))
+    if isinstance(data, Affine) and _extent(data.shape, along) == 1:
+        # Of a single value the largest, the smallest and log(sum(exp)) are the value itself.
+        return data if keepdims else np.squeeze(data, axis=along)
+    return _in_type(reducer(data, along, bool(keepdims)), data)
+
+
+def _largest(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    if isinstance(data, Affine):
+        return linked.maximum_along(data, axes, keepdims)
+    if isinstance(data, Linked):
+        raise UsedLink()
+    return np.max(data, axis=axes, keepdims=keepdims)
+
+
+def _smallest(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    if isinstance(data, Affine):
+        raise NotAffine(CHOICE)
+    if isinstance(data, Linked):
+        raise UsedLink()
+    return np.min(data, axis=axes, keepdims=keepdims)
+
+
+def _by_attribute(reducer: Any) -> Any:
+    def reduce(data: Any, *, axes: Any = None, keepdims: int = 1) -> Any:
+        return _reduce(reducer, data, axes, keepdims)
+
+    return reduce
+
+
+def _by_input(reducer: Any) -> Any:
+    def reduce(
+        data: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Any:
+        return _reduce(reducer, data, axes, keepdims, noop_with_empty_axes)
+
+    return reduce
+
+
+def _compare(function: Any) -> Any:
+    """Compare constants; a linked value with a constant is a decision."""
+
+    def compare(A: Any, B: Any) -> Any:
+        for one, other in ((A, B), (B, A)):
+            if isinstance(one, Linked) and isinstance(other, np.ndarray):
+                return linked.decide(one, np.broadcast_shapes(one.shape, other.shape))
+        if isinstance(A, (Affine, Linked)) or isinstance(B, (Affine, Linked)):
+            raise (
+                UsedLink()
+                if isinstance(A, Linked) or isinstance(B, Linked)
+                else NotAffine(_COMPARE)
+            )
+        return np.asarray(function(A, B))
+
+    return compare
+
+
+def _arg(function: Any, data: Any, axis: int, keepdims: int, last: int) -> Any:
+    axis = _axis(axis, data)
+    shape = tuple(
+        1 if i == axis else size for i, size in enumerate(np.shape(data)) if keepdims or i != axis
+    )
+    if isinstance(data, (Affine, Linked)) and data.shape[axis] == 1:
+        return np.zeros(shape, np.int64)
+    if isinstance(data, Linked) and axis:
+        return linked.decide(data, shape)
+    if isinstance(data, (Affine, Linked)):
+        raise NotAffine(CHOICE)
+    if last:
+        place = data.shape[axis] - 1 - function(np.flip(data, axis), axis=axis)
+    else:
+        place = function(data, axis=axis)
+    return np.asarray(place, dtype=np.int64).reshape(shape)
+
+
+def arg_max_1(data: Any, *, axis: int = 0, keepdims: int = 1) -> Any:
+    return _arg(np.argmax, data, axis, keepdims, 0)
+
+
+def arg_max(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
+    return _arg(np.argmax, data, axis, keepdims, select_last_index)
+
+
+def arg_min_1(data: Any, *, axis: int = 0, keepdims: int = 1) -> Any:
+    return _arg(np.argmin, data, axis, keepdims, 0)
+
+
+def arg_min(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
+    return _arg(np.argmin, data, axis, keepdims, select_last_index)
+
+
+def round_(X: Any) -> Any:
+    if isinstance(X, Linked):
+        return linked.decide(X, X.shape)
+    if isinstance(X, Affine):
+        raise NotAffine(_ROUNDS)
+    return np.asarray(np.round(X))
+
+
+OPERATORS: dict[str, Operator] = {
+    "ArgMax": Operator({1: arg_max_1, 12: arg_max}),
+    "ArgMin": Operator({1: arg_min_1, 12: arg_min}),
+    "Erf": Operator({9: erf}),
+    "Exp": Operator({6: exp}),
+    "Greater": Operator({7: _compare(np.greater)}),
+    "GreaterOrEqual": Operator({12: _compare(np.greater_equal)}),
+    "Hardmax": Operator({1: hardmax_1, 13: hardmax}),
+    "Less": Operator({7: _compare(np.less)}),
+    "LessOrEqual": Operator({12: _compare(np.less_equal)}),
+    "Log": Operator({6: log}),
+    "LogSoftmax": Operator({1: log_softmax_1, 13: log_softmax}),
+    "Reciprocal": Operator({6: reciprocal}),
+    "ReduceLogSumExp": Operator(
+        {1: _by_attribute(linked.log_sum_exp), 18: _by_input(linked.log_sum_exp)}
+    ),
+    "ReduceMax": Operator({1: _by_attribute(_largest), 18: _by_input(_largest)}),
+    "ReduceMin": Operator({1: _by_attribute(_smallest), 18: _by_input(_smallest)}),
+    "Round": Operator({11: round_}),
+    "Sigmoid": Operator({6: sigmoid}),
+    "Softmax": Operator({1: softmax_1, 13: softmax}),
+    "Tanh": Operator({6: tanh}),
+}

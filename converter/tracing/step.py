@@ -1,0 +1,363 @@
+"""One node of a network being executed on traced values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from converter.errors import Finding, ModelFileError, NotAffine, printable
+from converter.network import Node
+from converter.semantics import Rule
+from converter.tracing.affine import MAX_ELEMENTS, Affine, Tape
+from converter.tracing.items import Items, flatten
+from converter.tracing.linked import Decided, Linked, UsedLink
+from converter.tracing.opaque import Opaque
+from converter.tracing.primitives import finite
+from converter.tracing.sizes import SizeDependent
+
+# Constants up to this size are cast to float64 at once; larger ones stay in the file.
+_SMALL = 1 << 16
+
+# None (an absent optional input) | ndarray | SizeDependent | Affine | Linked | Decided | Opaque
+# | Items of these
+Value = Any
+
+# A node's place in the network; inside a body, behind the place of the node around it and the
+# number of the run.
+Place = tuple[int, ...]
+
+# What nodes reported of sizes: the shape that one read, and the sizes of axes that one cut at a
+# given length beyond their end.
+SizeLog = dict[tuple[str, Place], np.ndarray]
+
+_LABEL = "a decision whose result is used further"
+
+
+@dataclass(slots=True)
+class Step:
+    """One node being executed.
+
+    Parameters
+    ----------
+    node : Node
+    meaning : Rule or NotAffine
+        The latter if the node has no meaning, and why.
+    tape : Tape
+    place : tuple of int
+    log, other : dict
+        See `converter.tracing.interpreter.trace`.
+    """
+
+    node: Node
+    meaning: Rule | NotAffine
+    tape: Tape
+    place: Place
+    log: SizeLog
+    other: SizeLog | None
+
+    def run(
+        self, operands: list[Value], bodies: Callable[..., Any] | None = None
+    ) -> Sequence[Value]:
+        """Return the node's results; of a refused operation, Opaque values."""
+        own: list[Finding] = []
+        parents: tuple[Opaque, ...] = ()
+        plain = operands
+        count = len(self.node.outputs)
+        rule: Rule | None = None
+        handles = "numbers" if isinstance(self.meaning, NotAffine) else self.meaning.handles
+        if handles == "numbers":
+            kinds = set(map(type, operands))
+            if Items in kinds:
+                operands = plain = flatten(operands)
+                kinds = set(map(type, operands))
+            if Opaque in kinds:
+                parents = tuple(o for o in operands if isinstance(o, Opaque))
+                plain = [o.stand_in if isinstance(o, Opaque) else o for o in operands]
+        shapeless = any(o.stand_in is None for o in parents)
+        try:
+            if isinstance(self.meaning, NotAffine):
+                raise self.meaning
+            rule = self.meaning
+            if handles != "numbers":
+                arguments = [operands] if bodies is None else [operands, bodies]
+                return self._checked(rule, arguments, operands)
+            if shapeless:
+                if rule.refusal:
+                    raise NotAffine(rule.refusal)
+                return [Opaque((), parents, None)] * count
+            try:
+                results = self._evaluate(rule, plain)
+            except UsedLink:
+                # The link is at fault, not this operation: note it and try again beyond it.
+                own.extend(self._misplaced(plain))
+                plain = [self.tape.source(o.shape) if _is_link(o) else o for o in plain]
+                results = self._evaluate(rule, plain)
+        except NotAffine as refused:
+            node, operation = refused.node or self.node.name, refused.operation
+            own.append(Finding(node, operation or self.node.operation, refused.reason))
+            if refused.shape is not None:
+                shapes: list[tuple[int, ...]] | None = [refused.shape]
+            else:
+                shapes = None if rule is None else _shapes(rule, plain)
+            if shapes is None or len(shapes) < count:
+                return [Opaque(tuple(own), parents, None)] * count
+            return [
+                Opaque(tuple(own), parents, self.tape.source(shape)) for shape in shapes[:count]
+            ]
+        if own or parents:
+            return [self._opaque(result, tuple(own), parents) for result in results]
+        return results
+
+    def _opaque(
+        self, result: Value, own: tuple[Finding, ...], parents: tuple[Opaque, ...]
+    ) -> Value:
+        if isinstance(result, Items):
+            return Items(tuple(self._opaque(value, own, parents) for value in result.values))
+        if isinstance(result, (Linked, Decided)):
+            return Opaque(own, parents, result)
+        if isinstance(result, Affine):
+            return Opaque(own, parents, self.tape.source(result.shape))
+        return result
+
+    def _misplaced(self, operands: list[Value]) -> list[Finding]:
+        here = f"(here by {printable(self.node.name)}, {self.node.operation})"
+        return [
+            Finding(
+                o.node,
+                o.operation,
+                f"{_LABEL if isinstance(o, Decided) else o.reason} {here}",
+            )
+            for o in operands
+            if _is_link(o)
+        ]
+
+    def _evaluate(self, rule: Rule, operands: list[Value]) -> Sequence[Value]:
+        kinds = set(map(type, operands))
+        if Decided in kinds:
+            return self._decided(rule, operands)
+        traced = Affine in kinds or Linked in kinds
+        if rule.refusal and traced:
+            if Linked in kinds:
+                raise UsedLink
+            raise NotAffine(rule.refusal)
+        masks: list[np.ndarray | None] = []
+        dependent = False
+        if SizeDependent in kinds:
+            masks = [o.mask if isinstance(o, SizeDependent) else None for o in operands]
+            operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
+            where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
+            dependent = bool(where)
+            if traced and not rule.shape_operands.issuperset(where):
+                raise NotAffine("its numbers depend on how many rows there are")
+        results = self._call(rule, operands, traced)
+        if self.tape.cut:
+            self._check_cut()
+        for result in results:
+            if isinstance(result, Items):
+                self.fixed_size(len(result.values), "splits into one part for each row")
+        if self.tape.rows:
+            for result in results:
+                if isinstance(result, Affine) and 0 in result.shape:
+                    raise NotAffine("takes rows that are not there in every batch")
+        if rule.reads_shape and traced:
+            self.log["shape", self.place] = results[0]
+            if self.other is None:
+                return results
+            seen = self.other.get(("shape", self.place))
+            if seen is None or seen.shape != results[0].shape:
+                return [SizeDependent(results[0], np.ones(results[0].shape, dtype=bool))]
+            differs = np.not_equal(results[0], seen)
+            return [SizeDependent(results[0], differs)] if differs.any() else results
+        if dependent and not traced:
+            return self._masked(rule, results, operands, masks)
+        return results
+
+    def _decided(self, rule: Rule, operands: list[Value]) -> Sequence[Value]:
+        """Apply an operation to labels: with constants alone it makes labels again."""
+        sources = [o.source for o in operands if isinstance(o, Decided)]
+        others = [o for o in operands if o is not None and not isinstance(o, Decided)]
+        if (
+            not rule.labels
+            or len({id(source) for source in sources}) > 1
+            or not all(isinstance(o, np.ndarray) for o in others)
+        ):
+            raise UsedLink
+        shapes = _shapes(replace(rule, refusal=""), operands)
+        if shapes is None:
+            raise UsedLink
+        first = next(o for o in operands if isinstance(o, Decided))
+        return [replace(first, shape=shape) for shape in shapes[: len(self.node.outputs)]]
+
+    def fixed_size(self, size: int, reason: str) -> None:
+        """Refuse a size that differs in the run with another number of rows."""
+        self.log["size", self.place] = np.array(size)
+        if self.other is not None and self.other.get(("size", self.place)) != size:
+            raise NotAffine(reason)
+
+    def _check_cut(self) -> None:
+        """Refuse to cut the rows at a given number, which two and three rows do not reach."""
+        sizes = np.array(self.tape.cut)
+        self.tape.cut.clear()
+        self.log["cut", self.place] = sizes
+        if self.other is not None and not np.array_equal(
+            sizes, self.other.get(("cut", self.place), ())
+        ):
+            raise NotAffine("takes a fixed number of rows")
+
+    def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
+        prepared = [_prepare(o, traced) for o in operands]
+        if not rule.moves and any(
+            isinstance(o, np.ndarray) and o.dtype.kind == "O" for o in prepared
+        ):
+            raise NotAffine("computes with strings")
+
+        def call() -> Sequence[Value]:
+            if not traced and not rule.moves:
+                _check_broadcast(prepared)
+            return rule.call(prepared)
+
+        results = self._guarded(call, operands)
+        for result in results:
+            if not isinstance(result, np.ndarray) or result.size <= MAX_ELEMENTS:
+                continue
+            largest = max(np.size(o) for o in prepared) if prepared else 0
+            if result.size > max(largest, MAX_ELEMENTS):
+                raise ModelFileError(
+                    f"{where(self.node)} makes a constant of {result.size:,} elements; at most "
+                    f"{MAX_ELEMENTS:,} are computed"
+                )
+        return [self._named(result) for result in results]
+
+    def _checked(self, rule: Rule, arguments: list[Any], operands: list[Value]) -> Sequence[Value]:
+        return self._guarded(lambda: rule.call(*arguments), operands)
+
+    def _guarded(
+        self, call: Callable[[], Sequence[Value]], operands: list[Value]
+    ) -> Sequence[Value]:
+        """Run a rule; say of what goes wrong in it where that was."""
+        self.tape.origin = self.node.name
+        try:
+            results = call()
+        except ModelFileError as error:
+            raise type(error)(f"{where(self.node)}: {error}") from None
+        except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
+            shapes = [list(getattr(o, "shape", ())) for o in operands if o is not None]
+            raise ModelFileError(
+                f"{where(self.node)} cannot be computed on operands of shapes {shapes}: "
+                f"{printable(str(error))}"
+            ) from None
+        if len(results) < len(self.node.outputs):
+            raise ModelFileError(
+                f"{where(self.node)} has {len(self.node.outputs)} outputs where the operation "
+                f"makes {len(results)}"
+            )
+        return results[: len(self.node.outputs)]
+
+    def _named(self, result: Value) -> Value:
+        if result is None:
+            reason = "has an output that its specification leaves undefined"
+            return Opaque((Finding(self.node.name, self.node.operation, reason),), (), None)
+        if isinstance(result, (Linked, Decided)) and not result.node:
+            operation = result.operation or self.node.operation
+            return replace(result, node=self.node.name, operation=operation)
+        return result
+
+    def _masked(
+        self, rule: Rule, results: Sequence[Value], operands: list[Value], masks: list[Any]
+    ) -> Sequence[Value]:
+        """Say which elements of a constant's result depend on the number of rows."""
+        shaping = all(
+            mask is None or not mask.any() or position in rule.shape_operands
+            for position, mask in enumerate(masks)
+        )
+        if shaping:
+            return results
+        if not rule.moves or any(
+            mask is not None and mask.any() and rule.moves == "first" and position
+            for position, mask in enumerate(masks)
+        ):
+            return [_all_dependent(result) for result in results]
+        moved = [
+            _mask_of(operand, mask) if rule.moves == "all" or position == 0 else operand
+            for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
+        ]
+        return [
+            _dependent(result, mask)
+            for result, mask in zip(results, rule.call(moved), strict=False)
+        ]
+
+
+def where(node: Node) -> str:
+    """Return how messages name a node."""
+    return f"node {printable(node.name)!r} ({printable(node.operation)})"
+
+
+def _is_link(value: Value) -> bool:
+    return isinstance(value, (Linked, Decided))
+
+
+def _all_dependent(result: Value) -> Value:
+    if isinstance(result, Items):
+        return Items(tuple(_all_dependent(value) for value in result.values))
+    return SizeDependent(result, np.ones(np.shape(result), dtype=bool))
+
+
+def _dependent(result: Value, mask: Value) -> Value:
+    if isinstance(result, Items):
+        pairs = zip(result.values, mask.values, strict=True)
+        return Items(tuple(_dependent(*pair) for pair in pairs))
+    return SizeDependent(result, np.asarray(mask, dtype=bool))
+
+
+def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:
+    return np.zeros(np.shape(operand), dtype=bool) if mask is None else mask
+
+
+def _prepare(value: Value, traced: bool) -> Value:
+    """Cast a small constant to float64 where it meets a traced value.
+
+    Among themselves constants are computed in their own type: a product that is rounded to float32
+    and then to an integer would come out different.
+    """
+    if not traced or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return value
+    return finite(value) if value.size <= _SMALL else value
+
+
+def _check_broadcast(constants: list[Value]) -> None:
+    """Refuse an operation on constants whose result dwarfs them, before it is computed."""
+    shapes = [np.shape(constant) for constant in constants if constant is not None]
+    try:
+        size = math.prod(np.broadcast_shapes(*shapes))
+    except ValueError:
+        return  # no elementwise operation: what else can grow checks for itself
+    if size > max(MAX_ELEMENTS, *(math.prod(shape) for shape in shapes), 0):
+        raise ModelFileError(
+            f"makes a constant of {size:,} elements; at most {MAX_ELEMENTS:,} are computed"
+        )
+
+
+def _shapes(rule: Rule, operands: list[Value]) -> list[tuple[int, ...]] | None:
+    """Return the shapes of the results, found by computing them on zeros."""
+    if rule.keeps_shape:
+        return [np.shape(operands[0])]
+    if rule.costly:
+        return None
+    zeros = [
+        np.broadcast_to(np.int64(0) if isinstance(o, Decided) else np.float64(0.0), o.shape)
+        if isinstance(o, (Affine, Linked, Decided))
+        else o.value
+        if isinstance(o, SizeDependent)
+        else o
+        for o in operands
+    ]
+    try:
+        return [np.shape(result) for result in rule.call(zeros)]
+    except (NotAffine, ModelFileError, ValueError):
+        return None
+    except (IndexError, TypeError, OverflowError, MemoryError, AttributeError):
+        return None
