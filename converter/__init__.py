@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from converter.inspection import Inspection, fold, inspect
     from converter.model import AffineModel
     from converter.regression.conversion import Conversion, convert
+    from converter.verification import Verification, verify
 
 __version__ = "0.1.0"
 
@@ -21,9 +22,11 @@ _HOMES = {
     "Inspection": "converter.inspection",
     "ModelFileError": "converter.errors",
     "Rejected": "converter.errors",
+    "Verification": "converter.verification",
     "convert": "converter.regression.conversion",
     "fold": "converter.inspection",
     "inspect": "converter.inspection",
+    "verify": "converter.verification",
 }
 
 __all__ = [
@@ -34,9 +37,11 @@ __all__ = [
     "Inspection",
     "ModelFileError",
     "Rejected",
+    "Verification",
     "convert",
     "fold",
     "inspect",
+    "verify",
 ]
 
 

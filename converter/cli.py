@@ -109,6 +109,7 @@ def inspect(model: str, output: str | None, as_json: bool) -> int:
 @_output
 @_scale
 @_scale_target
+@click.option("--verify", "check", is_flag=True, help="Run MODEL in its own runtime and compare.")
 @_file
 @_json
 @_reported
@@ -117,13 +118,16 @@ def fold(
     output: str | None,
     scale: str | None,
     scale_target: str | None,
+    check: bool,
     out: str | None,
     as_json: bool,
 ) -> int:
     """Fold MODEL into one affine map and print (or write) its coefficients.
 
-    FILE may end in .json, .csv or .npz.
+    FILE may end in .json, .csv or .npz. --verify runs MODEL, in onnxruntime or Keras, at random
+    and extreme points, and compares; the exit status is 2 if they disagree.
     """
+    verified = converter.verify(model, output=_place_or_name(output)) if check else None
     folded = converter.fold(
         model, output=_place_or_name(output), scaler=scale, target_scaler=scale_target
     )
@@ -132,10 +136,13 @@ def fold(
             raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
         _write_model(folded, out)
     elif as_json:
-        _print_json(folded.to_dict())
+        extra = {} if verified is None else {"verified": verified.to_dict()}
+        _print_json(folded.to_dict() | extra)
     else:
         click.echo(_folded(folded))
-    return _REGRESSION
+    if verified is not None and (out is not None or not as_json):
+        click.echo(f"\n{verified}", err=not verified.agrees)
+    return _REGRESSION if verified is None or verified.agrees else _TROUBLE
 
 
 @main.command()

@@ -56,6 +56,10 @@ class NotFinite(ModelFileError):
     """A weight or a constant holds a NaN or an infinity. Seen by callers as a ModelFileError."""
 
 
+#: The reason given where an operation would mix infinite or undefined numbers into the result.
+NOT_FINITE = "combines values with a constant that is infinite or not a number"
+
+
 class DataError(ValueError):
     """The table does not fit the model."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from converter.errors import (
+    NOT_FINITE,
     Finding,
     ModelFileError,
     NotAffine,
@@ -95,14 +96,22 @@ def fold_network(
         If the network is damaged.
     """
     try:
-        rows, traced = _trace(network, outputs)
-        return _sweep(network, _settle(network, outputs, traced, rows), traced, rows, sweep)
+        return _sweep(network, *settle(network, outputs), sweep)
     except NotFinite as error:
         raise ModelFileError(_name_culprit(network) or str(error)) from None
+    except Rejected as rejected:
+        found = [one for one in rejected.findings if one.reason == NOT_FINITE]
+        culprit = _name_culprit(network) if found else ""
+        if found and network.dialect == "keras":
+            place = f"node {printable(found[0].node)!r} ({printable(found[0].operation)})"
+            culprit = culprit or f"{place}: a weight or constant holds NaN or infinite values"
+        if culprit:
+            raise ModelFileError(culprit) from None
+        raise
 
 
 @dataclass(frozen=True, slots=True)
-class _Settled:
+class Settled:
     """An output that is an affine value behind a known link.
 
     Parameters
@@ -121,11 +130,25 @@ class _Settled:
     notes: tuple[str, ...] = ()
 
 
-def _settle(
-    network: Network, outputs: Sequence[Output], traced: Trace, rows: int | None
-) -> list[_Settled]:
-    """Say what each output is; refuse them all if one is no regression."""
-    settled: list[_Settled] = []
+def settle(network: Network, outputs: Sequence[Output]) -> tuple[list[Settled], Trace, int | None]:
+    """Trace a network and say what each output is.
+
+    Returns
+    -------
+    settled : list of Settled
+        Without outputs that hold labels, if others do not.
+    traced : Trace
+    rows : int or None
+        Rows on the leading axis of the trace; None if the whole of every input is one
+        observation.
+
+    Raises
+    ------
+    Rejected
+        If one of them is no regression.
+    """
+    rows, traced = _trace(network, outputs)
+    settled: list[Settled] = []
     findings: list[Finding] = []
     labels = [
         output for output, value in zip(outputs, traced.outputs, strict=True) if _is_label(value)
@@ -147,14 +170,14 @@ def _settle(
     settled[0] = replace(
         settled[0], notes=(*dict.fromkeys(traced.tape.notes), *notes, *settled[0].notes)
     )
-    return settled
+    return settled, traced, rows
 
 
 def _is_label(value: object) -> bool:
     return isinstance(value, Decided) or (isinstance(value, np.ndarray) and value.dtype.kind == "O")
 
 
-def _resolve(output: Output, value: object, rows: int | None) -> _Settled:
+def _resolve(output: Output, value: object, rows: int | None) -> Settled:
     notes: tuple[str, ...] = ()
     if isinstance(value, Opaque):
         raise Rejected("", _all_findings(value))
@@ -178,13 +201,13 @@ def _resolve(output: Output, value: object, rows: int | None) -> _Settled:
         link, inner, groups = value.resolve()
         if groups is not None:
             groups = _row_groups(groups, rows)
-        return _Settled(output, inner, link, groups, notes)
+        return Settled(output, inner, link, groups, notes)
     if isinstance(value, Affine):
-        return _Settled(output, value, "identity", None)
+        return Settled(output, value, "identity", None)
     constant = np.asarray(value)
     if constant.dtype.kind not in "fiub":
         raise NotAffine("holds no numbers")
-    return _Settled(output, constant.astype(np.float64), "identity", None)
+    return Settled(output, constant.astype(np.float64), "identity", None)
 
 
 def _all_findings(value: Opaque) -> tuple[Finding, ...]:
@@ -316,7 +339,7 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
 
 def _sweep(
     network: Network,
-    settled: Sequence[_Settled],
+    settled: Sequence[Settled],
     traced: Trace,
     rows: int | None,
     sweep: str | None,
@@ -348,6 +371,8 @@ def _sweep(
     input_shapes = tuple(None if value is None else next(found) for value in traced.inputs)
     sizes = [math.prod(shape) for shape in shapes]
     widths = [math.prod(shape) for shape in own]
+    if not sum(sizes):
+        raise ModelFileError("has an output without elements")
     if sum(sizes) * sum(widths) > _MAX_COEFFICIENTS:
         raise ModelFileError(
             f"has {sum(sizes):,} outputs of {sum(widths):,} inputs each; more than "

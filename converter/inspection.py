@@ -164,7 +164,7 @@ def inspect(path: str | os.PathLike[str], *, output: str | int | None = None) ->
     network = read(path)
     digest = _Digest(path)
     try:
-        chosen = _choose(network, output)
+        chosen = choose(network, output)
         reports, notes = _reports(network, chosen)
     finally:
         sha256 = digest.result()
@@ -200,7 +200,7 @@ def _reports(
     notes : tuple of str
     """
     try:
-        folded = _fold(network, outputs)
+        folded = fold_outputs(network, outputs)
     except Rejected as rejected:
         if len(outputs) > 1:
             each = [_reports(network, [output]) for output in outputs]
@@ -271,8 +271,8 @@ def fold(
         If there is no such output, or the outputs differ in link or family.
     """
     network = read(path)
-    chosen = _choose(network, output)
-    folded = _fold(network, chosen)
+    chosen = choose(network, output)
+    folded = fold_outputs(network, chosen)
     chosen = list(folded.outputs)
     losses = [network.training.losses.get(one.name) for one in chosen]
     kinds = {(link, family_of(link, loss)) for link in folded.links for loss in losses}
@@ -338,7 +338,14 @@ def training_notes(network: Network) -> tuple[str, ...]:
     return tuple(notes) + training.notes
 
 
-def _choose(network: Network, output: str | int | None) -> list[Output]:
+def choose(network: Network, output: str | int | None) -> list[Output]:
+    """Return the outputs that a user asks for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such output.
+    """
     outputs = list(network.outputs)
     if not outputs:
         raise ModelFileError(f"{printable(network.path)}: the model has no outputs")
@@ -358,7 +365,8 @@ def _choose(network: Network, output: str | int | None) -> list[Output]:
     return chosen
 
 
-def _fold(network: Network, outputs: Sequence[Output]) -> Folded:
+def fold_outputs(network: Network, outputs: Sequence[Output]) -> Folded:
+    """Fold, with the file's name in whatever is wrong with it."""
     try:
         try:
             return fold_network(network, outputs)

@@ -137,7 +137,10 @@ def truth(variant: Variant, output: int) -> tuple[np.ndarray, np.ndarray] | None
     Undecided
         If the output cannot be computed, or holds no finite numbers.
     """
-    runner = ReferenceEvaluator(variant.model)
+    try:
+        runner = ReferenceEvaluator(variant.model)
+    except Exception as error:
+        raise Undecided(f"{type(error).__name__}: {error}") from None
     rng = np.random.default_rng(1)
 
     def run(x: np.ndarray) -> np.ndarray:

@@ -543,12 +543,12 @@ _W = numpy_helper.from_array(np.array([[3.0], [4.0]]), "w")
                     )
                 ],
             ),
-            "function defined in the file",
+            "multiplies two values",
             converter.Rejected,
         ),
         (
-            _model([_PRODUCT], [_raw("w", [2, 1], b"12", TensorProto.INT4)]),
-            "int4",
+            _model([_PRODUCT], [_raw("w", [2, 1], b"12345678" * 2, TensorProto.COMPLEX64)]),
+            "complex64",
             converter.Rejected,
         ),
     ],

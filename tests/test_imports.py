@@ -44,9 +44,11 @@ def test_the_public_names():
         "Inspection",
         "ModelFileError",
         "Rejected",
+        "Verification",
         "convert",
         "fold",
         "inspect",
+        "verify",
     }
     for name in converter.__all__:
         assert getattr(converter, name).__name__ == name

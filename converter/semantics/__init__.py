@@ -21,7 +21,7 @@ class Rule:
     ----------
     call : callable
         Maps the list of operands (ndarray, traced value, or None for an absent one) to the
-        sequence of results.
+        sequence of results; a `NotAffine` among them refuses that result alone.
     refusal : str
         If not empty, the operation is refused on any traced operand, for this reason; `call`
         then serves constants only.

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from converter.errors import Finding, ModelFileError, NotAffine, printable
+from converter.errors import (
+    NOT_FINITE,
+    Finding,
+    ModelFileError,
+    NotAffine,
+    NotFinite,
+    printable,
+)
 from converter.network import Node
 from converter.semantics import Rule
 from converter.tracing.affine import MAX_ELEMENTS, Affine, Tape
@@ -209,7 +216,10 @@ class Step:
             raise NotAffine("takes a fixed number of rows")
 
     def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
-        prepared = [_prepare(o, traced) for o in operands]
+        try:
+            prepared = [_prepare(o, traced) for o in operands]
+        except NotFinite:
+            raise NotAffine(NOT_FINITE) from None
         if not rule.moves and any(
             isinstance(o, np.ndarray) and o.dtype.kind == "O" for o in prepared
         ):
@@ -242,6 +252,9 @@ class Step:
         self.tape.origin = self.node.name
         try:
             results = call()
+        except NotFinite:
+            # Often the mask of a softmax; whether a weight is damaged is looked at later.
+            raise NotAffine(NOT_FINITE) from None
         except ModelFileError as error:
             raise type(error)(f"{where(self.node)}: {error}") from None
         except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
@@ -259,8 +272,9 @@ class Step:
 
     def _named(self, result: Value) -> Value:
         if result is None:
-            reason = "has an output that its specification leaves undefined"
-            return Opaque((Finding(self.node.name, self.node.operation, reason),), (), None)
+            result = NotAffine("has an output that its specification leaves undefined")
+        if isinstance(result, NotAffine):
+            return Opaque((Finding(self.node.name, self.node.operation, result.reason),), (), None)
         if isinstance(result, (Linked, Decided)) and not result.node:
             operation = result.operation or self.node.operation
             return replace(result, node=self.node.name, operation=operation)

@@ -1,0 +1,261 @@
+"""Compare a folded model with what the model's own runtime computes, within a derived bound."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converter.errors import ModelFileError, printable
+from converter.folding import Settled, settle
+from converter.formats import read
+from converter.inspection import choose, fold_outputs
+from converter.links import inverse_link
+from converter.network import Network, Output
+from converter.rounding import rounding_bound, unit_roundoff
+from converter.runtimes import run
+from converter.tracing.affine import Affine
+
+# Sizes of the points beyond the random ones: each alone on an axis, and all at once.
+_EXTREMES = (0.0, 1e3, -1e3, 1e-6)
+# Elements evaluated at once.
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How far the folded model is from its own runtime.
+
+    Parameters
+    ----------
+    runtime : str
+        Name and version.
+    points : int
+        Inputs at which both were computed.
+    difference : float
+        The largest difference between an output of the runtime and the folded model's.
+    bound : float
+        What rounding in the network's own arithmetic may explain at that place.
+    ratio : float
+        The largest difference in units of its own bound; at most 1 if all agree.
+    agrees : bool
+    """
+
+    runtime: str
+    points: int
+    difference: float
+    bound: float
+    ratio: float
+    agrees: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain Python values, ready for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __str__(self) -> str:
+        verdict = "agree" if self.agrees else "DISAGREE"
+        return (
+            f"verified: the folded model and {self.runtime} {verdict} at {self.points} points; "
+            f"largest difference {self.difference:.3g}, where rounding may make {self.bound:.3g}"
+        )
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    output: str | int | None = None,
+    points: int = 64,
+    seed: int = 0,
+) -> Verification:
+    """Run a model in its own runtime and compare it with its folded form.
+
+    The model is run by onnxruntime or Keras, in a process of its own: do this with files that
+    you trust as far as you trust these. Points are random normal ones at several scales, and
+    extreme ones.
+
+    Parameters
+    ----------
+    path : path-like
+    output : str or int, optional
+        As for `fold`; by default all outputs that were folded.
+    points : int
+        Random points.
+    seed : int
+        Of the random points.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    Rejected
+        If the network is not a regression.
+    ModelFileError
+        If the file is damaged, or its runtime cannot run it.
+    ValueError
+        If there is no such output, or the runtime is not installed.
+    """
+    if points < 1:
+        raise ValueError("points must be at least 1")
+    network = read(path)
+    try:
+        folded = fold_outputs(network, choose(network, output))
+        settled, traced, rows = settle(network, folded.outputs)
+        network.verify()
+        grid = _points(network, folded.input_shapes, points, np.random.default_rng(seed))
+        comparisons = [
+            _compare(network, path, one, place, traced, rows, folded, grid)
+            for place, one in enumerate(settled)
+        ]
+    except ModelFileError as error:
+        text = str(error)
+        raise ModelFileError(
+            text if text.startswith(network.path) else f"{printable(network.path)}: {text}"
+        ) from None
+    worst = max(comparisons, key=lambda one: (one[3], one[1]))
+    runtime, difference, bound, ratio = worst
+    return Verification(runtime, len(grid[0]), difference, bound, ratio, ratio <= 1.0)
+
+
+def _points(
+    network: Network,
+    shapes: tuple[tuple[int, ...] | None, ...],
+    count: int,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Return points for each numeric input, in the input's own precision, as float64."""
+    found = []
+    scales = 10.0 ** rng.uniform(-1.0, 1.0, count)
+    for declared, shape in zip(network.inputs, shapes, strict=True):
+        if shape is None:
+            continue
+        random = rng.standard_normal((count, *shape))
+        random *= scales.reshape(-1, *(1,) * len(shape))
+        extreme = np.stack([np.full(shape, value) for value in _EXTREMES])
+        both = np.concatenate([random, extreme])
+        kind = _dtype(declared.dtype)
+        if kind.kind != "f":
+            both = np.clip(np.rint(both), *((0, 1) if kind.kind in "ub" else (-1000, 1000)))
+        found.append(both.astype(kind).astype(np.float64))
+    return found
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(np.float32) if name == "bfloat16" else np.dtype(name)
+
+
+def _compare(
+    network: Network,
+    path: str | os.PathLike[str],
+    one: Settled,
+    place: int,
+    traced: Any,
+    rows: int | None,
+    folded: Any,
+    grid: list[np.ndarray],
+) -> tuple[str, float, float, float]:
+    sizes = [math.prod(shape) for shape in folded.output_shapes]
+    part = slice(sum(sizes[:place]), sum(sizes[: place + 1]))
+    flat = np.concatenate([points.reshape(len(points), -1) for points in grid], axis=1)
+    eta = flat @ folded.coef[part].T + folded.intercept[part]
+    bound = _bound(network, one, traced, rows, grid, eta.shape)
+    # Our own arithmetic is double precision; it is part of what may differ.
+    bound = bound + 2.0**-45 * (np.abs(eta) + np.abs(flat) @ np.abs(folded.coef[part]).T)
+    expected = inverse_link(one.link, eta, folded.groups[part])
+    allowed = _through_link(one.link, eta, bound, unit_roundoff(network))
+    runtime, found = _run(network, path, one.output, rows, grid)
+    found = found.reshape(expected.shape)
+    if one.link != "identity" and not np.isfinite(found).all():
+        # An exponential may overflow in the runtime's own precision.
+        kept = np.isfinite(found)
+        found, expected, allowed = found[kept], expected[kept], allowed[kept]
+    difference = np.abs(found - expected)
+    ratio = np.divide(difference, allowed, out=np.zeros_like(difference), where=difference > 0)
+    worst = int(np.argmax(np.nan_to_num(ratio, nan=np.inf).reshape(-1)))
+    at = np.unravel_index(worst, ratio.shape)
+    largest = float(np.nan_to_num(ratio[at], nan=np.inf))
+    return runtime, float(difference[at]), float(allowed[at]), largest
+
+
+def _bound(
+    network: Network,
+    one: Settled,
+    traced: Any,
+    rows: int | None,
+    grid: list[np.ndarray],
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    if not isinstance(one.value, Affine):
+        return np.zeros(shape)
+    numeric = [value for value in traced.inputs if value is not None]
+    widest = max(math.prod(entry.shape) for entry in traced.tape.entries)
+    step = max(1, _CHUNK // max(1, widest))
+    found = []
+    for start in range(0, len(grid[0]), step):
+        seeds = []
+        for value, points in zip(numeric, grid, strict=True):
+            chunk = points[start : start + step]
+            # Every row of the trace gets the same point.
+            repeated = np.broadcast_to(
+                chunk.reshape(len(chunk), 1, -1),
+                (
+                    len(chunk),
+                    value.size // max(1, math.prod(chunk.shape[1:])),
+                    math.prod(chunk.shape[1:]),
+                ),
+            )
+            seeds.append(repeated.reshape(len(chunk), *value.shape))
+        (bound,) = rounding_bound(traced.tape, numeric, seeds, [one.value], unit_roundoff(network))
+        found.append(bound.reshape(len(bound), rows or 1, -1)[:, 0])
+    return np.concatenate(found)
+
+
+def _through_link(link: str, eta: np.ndarray, bound: np.ndarray, roundoff: float) -> np.ndarray:
+    """Return how far the mean may be off when the linear predictor is, and is then rounded."""
+    if link == "identity":
+        return bound
+    if link == "softmax":
+        # No probability changes by more than the largest change of an argument, twice.
+        widest = np.broadcast_to(2.0 * bound.max(axis=1, keepdims=True), bound.shape)
+        return np.minimum(widest, 1.0) + 16.0 * roundoff
+    low, high = inverse_link(link, eta - bound), inverse_link(link, eta + bound)
+    middle = inverse_link(link, eta)
+    with np.errstate(invalid="ignore"):
+        spread = np.maximum(np.abs(high - middle), np.abs(middle - low))
+    # Runtimes approximate these functions to some units in the last place of their range.
+    return np.nan_to_num(spread, nan=np.inf) + 16.0 * roundoff * np.maximum(np.abs(middle), 1.0)
+
+
+def _run(
+    network: Network,
+    path: str | os.PathLike[str],
+    output: Output,
+    rows: int | None,
+    grid: list[np.ndarray],
+) -> tuple[str, np.ndarray]:
+    numeric = [one for one in network.inputs if _has_numbers(one.dtype)]
+    if len(numeric) < len(network.inputs):
+        raise ModelFileError("has inputs that hold no numbers, so it is not run")
+    feeds = [
+        (one.name, points.astype(_dtype(one.dtype)))
+        for one, points in zip(numeric, grid, strict=True)
+    ]
+    runtime = "onnxruntime" if network.dialect == "onnx" else "keras"
+    target: str | int = output.name
+    if runtime == "keras":
+        target = [one.name for one in network.outputs].index(output.name)
+    open_rows = [bool(one.shape) and one.shape[0] is None for one in numeric]  # type: ignore[index]
+    if rows is not None and all(open_rows):
+        return run(path, runtime, feeds, target)
+    shapes = [tuple(1 if size is None else size for size in one.shape or ()) for one in numeric]
+    return run(path, runtime, feeds, target, shapes)
+
+
+def _has_numbers(dtype: str) -> bool:
+    from converter.tracing.interpreter import KINDS
+
+    return dtype in KINDS
