@@ -69,9 +69,12 @@ def _opsets(model: dict[str, Any]) -> dict[str, int]:
     opsets: dict[str, int] = {}
     for record in model.get("opset_import", ()):
         domain = canonical_domain(record.get("domain", ""))
-        if domain in opsets:
-            raise ModelFileError(f"imports the operator set {printable(domain)!r} twice")
-        opsets[domain] = record.get("version", 0)
+        version = record.get("version", 0)
+        # skl2onnx lists the default operator set twice.
+        if opsets.setdefault(domain, version) != version:
+            raise ModelFileError(
+                f"imports the operator set {printable(domain or 'ai.onnx')!r} in two versions"
+            )
     version = opsets.get("")
     if version is not None and version not in OPSETS:
         raise ModelFileError(

@@ -19,6 +19,7 @@ from converter import links
 from converter.errors import NotAffine
 from converter.tracing.affine import Affine, movement
 from converter.tracing.primitives import finite
+from converter.tracing.vanish import vanishes
 
 SIGMOID_INSIDE = (
     "a sigmoid whose result is used further; only a sigmoid at the very end is a logistic "
@@ -285,11 +286,11 @@ class Decided:
     operation: str = ""
 
 
-def decide(source: Any, shape: Sequence[int]) -> Decided:
-    """Return labels decided on a linked value."""
-    if isinstance(source, Linked) and source.function not in _UNFINISHED:
-        return Decided(source, tuple(int(size) for size in shape))
-    raise UsedLink() if isinstance(source, Linked) else NotAffine(CHOICE)
+def decide(source: Linked | Affine, shape: Sequence[int]) -> Decided:
+    """Return labels decided on a linked or affine value."""
+    if isinstance(source, Linked) and source.function in _UNFINISHED:
+        raise UsedLink()
+    return Decided(source, tuple(int(size) for size in shape))
 
 
 _UNFINISHED = frozenset({"max", "relative", "sum_exp", "log_sum_exp"})
@@ -569,6 +570,15 @@ def sums_to_one(value: Any, axes: Sequence[int]) -> bool:
             and np.all(np.bincount(group)[members[:, 0]] == width)
             and all(np.unique(row).size == width for row in place)
         )
+    if (
+        value.function in ("sigmoid", "normal_cdf")
+        and width == 2
+        and value.plain()
+        and not np.any(place[:, 0] == place[:, 1])
+    ):
+        # f(x) + f(-x) = 1
+        first, second = (replace(value, place=place[:, i]).argument() for i in (0, 1))
+        return vanishes(first + second)
     if value.function in _SINGLE and width == 2 and np.all(place[:, 0] == place[:, 1]):
         scale, shift = (
             np.transpose(np.broadcast_to(a, value.shape), order).reshape(-1, width).sum(axis=1)
@@ -576,6 +586,20 @@ def sums_to_one(value: Any, axes: Sequence[int]) -> bool:
         )
         return bool(np.all(scale == 0.0) and np.all(shift == 1.0))
     return False
+
+
+def absolute(x: Any) -> Any:
+    """Return the absolute value: of what cannot be negative, the value itself."""
+    if isinstance(x, Linked):
+        low = np.minimum(x.shift, x.shift + x.scale)
+        if x.function in ("sigmoid", "normal_cdf", "softmax", "gompertz") and np.all(low >= 0.0):
+            return x
+        if x.function == "exp" and np.all(x.scale >= 0.0) and np.all(x.shift >= 0.0):
+            return x
+        raise UsedLink()
+    if isinstance(x, Affine):
+        raise NotAffine(FUNCTION)
+    return np.abs(x)
 
 
 def sigmoid(x: Any) -> Any:

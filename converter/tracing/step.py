@@ -324,7 +324,8 @@ def _dependent(result: Value, mask: Value) -> Value:
     if isinstance(result, Items):
         pairs = zip(result.values, mask.values, strict=True)
         return Items(tuple(_dependent(*pair) for pair in pairs))
-    return SizeDependent(result, np.asarray(mask, dtype=bool))
+    mask = np.asarray(mask, dtype=bool)
+    return SizeDependent(result, mask) if mask.any() else result
 
 
 def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:

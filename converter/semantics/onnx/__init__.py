@@ -20,15 +20,19 @@ from converter.semantics.onnx import (
     arithmetic,
     classical,
     constants,
+    contrib,
     control,
+    convolution,
     indexing,
     layout,
     linking,
     movement,
     nonlinear,
+    pooling,
     quantization,
     reduction,
     reference,
+    resize,
     sequences,
 )
 from converter.semantics.onnx.operator import Operator
@@ -44,12 +48,19 @@ OPERATORS: dict[str, Operator] = {
     **movement.OPERATORS,
     **quantization.OPERATORS,
     **reduction.OPERATORS,
+    **convolution.OPERATORS,
+    **pooling.OPERATORS,
+    **resize.OPERATORS,
     **nonlinear.OPERATORS,
     **sequences.OPERATORS,
 }
 
 #: Operators by domain.
-DOMAINS: dict[str, dict[str, Operator]] = {"": OPERATORS, "ai.onnx.ml": classical.OPERATORS}
+DOMAINS: dict[str, dict[str, Operator]] = {
+    "": OPERATORS,
+    "ai.onnx.ml": classical.OPERATORS,
+    "com.microsoft": contrib.OPERATORS,
+}
 
 
 def rule_for(node: Node) -> Rule:

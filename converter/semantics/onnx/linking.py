@@ -175,7 +175,7 @@ def _compare(function: Any) -> Any:
 
     def compare(A: Any, B: Any) -> Any:
         for one, other in ((A, B), (B, A)):
-            if isinstance(one, Linked) and isinstance(other, np.ndarray):
+            if isinstance(one, (Affine, Linked)) and isinstance(other, np.ndarray):
                 return linked.decide(one, np.broadcast_shapes(one.shape, other.shape))
         if isinstance(A, (Affine, Linked)) or isinstance(B, (Affine, Linked)):
             raise (
@@ -195,7 +195,7 @@ def _arg(function: Any, data: Any, axis: int, keepdims: int, last: int) -> Any:
     )
     if isinstance(data, (Affine, Linked)) and data.shape[axis] == 1:
         return np.zeros(shape, np.int64)
-    if isinstance(data, Linked) and axis:
+    if isinstance(data, (Affine, Linked)) and axis:
         return linked.decide(data, shape)
     if isinstance(data, (Affine, Linked)):
         raise NotAffine(CHOICE)
@@ -222,6 +222,14 @@ def arg_min(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: i
     return _arg(np.argmin, data, axis, keepdims, select_last_index)
 
 
+def _l1(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return np.sum(linked.absolute(data), axis=axes, keepdims=keepdims)
+
+
+def absolute(X: Any) -> Any:
+    return _in_type(linked.absolute(X), X)
+
+
 def round_(X: Any) -> Any:
     if isinstance(X, Linked):
         return linked.decide(X, X.shape)
@@ -231,6 +239,7 @@ def round_(X: Any) -> Any:
 
 
 OPERATORS: dict[str, Operator] = {
+    "Abs": Operator({6: absolute}),
     "ArgMax": Operator({1: arg_max_1, 12: arg_max}),
     "ArgMin": Operator({1: arg_min_1, 12: arg_min}),
     "Erf": Operator({9: erf}),
@@ -243,6 +252,7 @@ OPERATORS: dict[str, Operator] = {
     "Log": Operator({6: log}),
     "LogSoftmax": Operator({1: log_softmax_1, 13: log_softmax}),
     "Reciprocal": Operator({6: reciprocal}),
+    "ReduceL1": Operator({1: _by_attribute(_l1), 18: _by_input(_l1)}),
     "ReduceLogSumExp": Operator(
         {1: _by_attribute(linked.log_sum_exp), 18: _by_input(linked.log_sum_exp)}
     ),

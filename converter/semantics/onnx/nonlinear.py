@@ -186,7 +186,7 @@ OPERATORS: dict[str, Operator] = {
     "Pow": Operator({7: pow_}),
     "Max": Operator({6: _extreme(np.maximum)}),
     "Min": Operator({6: _extreme(np.minimum)}),
-    **_table(FUNCTION, 6, {"Abs": _unary(np.abs), "Sqrt": _unary(np.sqrt)}),
+    **_table(FUNCTION, 6, {"Sqrt": _unary(np.sqrt)}),
     **_table(
         FUNCTION,
         7,
@@ -231,7 +231,7 @@ OPERATORS: dict[str, Operator] = {
         keeps_shape=True,
     ),
     **_refused(ACTIVATION, "SwiGLU"),
-    **_refused(FUNCTION, "Det", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"),
+    **_refused(FUNCTION, "Det", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"),
     **_refused(FUNCTION, "SoftmaxCrossEntropyLoss"),
     **_refused(
         CHOICE,
