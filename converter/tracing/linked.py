@@ -18,8 +18,8 @@ import numpy as np
 from converter import links
 from converter.errors import NotAffine
 from converter.tracing.affine import Affine, movement
+from converter.tracing.opposite import opposite
 from converter.tracing.primitives import finite
-from converter.tracing.vanish import vanishes
 
 SIGMOID_INSIDE = (
     "a sigmoid whose result is used further; only a sigmoid at the very end is a logistic "
@@ -508,8 +508,9 @@ def _sum(
     axes = tuple(range(a.ndim)) if axis is None else tuple(int(i) for i in np.atleast_1d(axis))
     if not sums_to_one(a, axes):
         return _reduced(_exponentials(a, axes), axes, keepdims)
-    kept = _reduced(a, axes, True).shape if keepdims else _dropped(a.shape, axes)
-    return np.ones(kept)
+    gone = {axis % a.ndim for axis in axes}
+    kept = [1 if axis in gone else size for axis, size in enumerate(a.shape)]
+    return np.ones(kept if keepdims else _dropped(a.shape, axes))
 
 
 def _dropped(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -578,7 +579,7 @@ def sums_to_one(value: Any, axes: Sequence[int]) -> bool:
     ):
         # f(x) + f(-x) = 1
         first, second = (replace(value, place=place[:, i]).argument() for i in (0, 1))
-        return vanishes(first + second)
+        return opposite(first, second)
     if value.function in _SINGLE and width == 2 and np.all(place[:, 0] == place[:, 1]):
         scale, shift = (
             np.transpose(np.broadcast_to(a, value.shape), order).reshape(-1, width).sum(axis=1)

@@ -271,6 +271,8 @@ class Step:
         return results[: len(self.node.outputs)]
 
     def _named(self, result: Value) -> Value:
+        if isinstance(result, np.generic):
+            return np.asarray(result)
         if result is None:
             result = NotAffine("has an output that its specification leaves undefined")
         if isinstance(result, NotAffine):
