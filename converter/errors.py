@@ -79,6 +79,8 @@ class NotAffine(Exception):
         to be misplaced when a later operation uses its result).
     shape : tuple of int, optional
         The shape of the result, where the rule knows it.
+    rows : bool
+        The number of rows is at fault: what was traced holds for that number alone.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class NotAffine(Exception):
         node: str | None = None,
         operation: str | None = None,
         shape: tuple[int, ...] | None = None,
+        rows: bool = False,
     ) -> None:
         super().__init__(reason)
+        self.rows = rows
         self.shape = shape
         self.reason = reason
         self.node = node

@@ -1,4 +1,4 @@
-"""Variants of ONNX's own conformance cases: one float operand is the input, the others constants."""
+"""Variants of ONNX's own conformance cases: one operand is the input, the others constants."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from converter.errors import Finding, ModelFileError, NotAffine, printable
 from converter.network import Graph, Input, Network, Node, Output
 from converter.semantics import Rule, rule_for
 from converter.tracing.affine import Affine, Tape
+from converter.tracing.linked import Linked
 from converter.tracing.opaque import Opaque
+from converter.tracing.reach import depends_only_on
 from converter.tracing.step import Place, SizeLog, Step, Value, where
 
 # Bytes that operations on constants alone may allocate in one trace, beyond 8 x the file.
@@ -99,8 +101,19 @@ def trace(
     for output in outputs:
         if output.edge not in edges:
             raise ModelFileError(f"nothing defines the output {printable(output.name)!r}")
-    found = tuple(edges[output.edge] for output in outputs)
+    own = {value.index for value in traced if value is not None}
+    found = tuple(_settled(edges[output.edge], own) for output in outputs)
     return Trace(run.tape, tuple(traced), found, run.log)
+
+
+def _settled(value: Value, own: set[int]) -> Value:
+    """Return what stands in for a refused value, if it turns out to read nothing refused."""
+    if isinstance(value, Opaque) and value.for_any_rows():
+        inner = value.stand_in
+        read = inner.base if isinstance(inner, Linked) else inner
+        if isinstance(read, Affine) and depends_only_on(read, own):
+            return inner
+    return value
 
 
 def _not_numbers(declared: Input) -> Opaque:

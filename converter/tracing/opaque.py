@@ -24,9 +24,12 @@ class Opaque:
         The opaque operands, whose findings lie on the way too. They are referred to and not
         copied: a chain of a thousand refused operations would else cost a million.
     stand_in : Affine, Linked, Decided or None
-        A fresh variable of the same shape, or a link or decision made of one. Later operations
-        are tried on it, so that one run finds every offending operation and not merely the
-        first. None where the shape of the refused result is not known.
+        A fresh variable of the same shape, or what was computed from one. Later operations are
+        tried on it, so that one run finds every offending operation and not merely the first;
+        and what reads none of the refused elements is not refused. None where the shape of the
+        refused result is not known.
+    rows : bool
+        The number of rows is at fault, which taints everything computed from the result.
     serial : int
         Rises in the order in which nodes are run.
     """
@@ -34,11 +37,20 @@ class Opaque:
     own: tuple[Finding, ...]
     parents: tuple[Opaque, ...]
     stand_in: Affine | Linked | Decided | None
+    rows: bool = False
     serial: int = field(default_factory=lambda: next(_ORDER))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything found on the way from the inputs to here, in the network's order."""
+        reached = sorted(self._reached(), key=lambda value: value.serial)
+        return tuple(dict.fromkeys(finding for value in reached for finding in value.own))
+
+    def for_any_rows(self) -> bool:
+        """Tell whether nothing on the way is at fault for its number of rows."""
+        return not any(value.rows for value in self._reached())
+
+    def _reached(self) -> list[Opaque]:
         seen = {id(self)}
         stack = [self]
         reached = []
@@ -49,5 +61,4 @@ class Opaque:
                 if id(parent) not in seen:
                     seen.add(id(parent))
                     stack.append(parent)
-        reached.sort(key=lambda value: value.serial)
-        return tuple(dict.fromkeys(finding for value in reached for finding in value.own))
+        return reached

@@ -111,9 +111,10 @@ class Step:
             else:
                 shapes = None if rule is None else _shapes(rule, plain)
             if shapes is None or len(shapes) < count:
-                return [Opaque(tuple(own), parents, None)] * count
+                return [Opaque(tuple(own), parents, None, refused.rows)] * count
             return [
-                Opaque(tuple(own), parents, self.tape.source(shape)) for shape in shapes[:count]
+                Opaque(tuple(own), parents, self.tape.source(shape), refused.rows)
+                for shape in shapes[:count]
             ]
         if own or parents:
             return [self._opaque(result, tuple(own), parents) for result in results]
@@ -124,10 +125,8 @@ class Step:
     ) -> Value:
         if isinstance(result, Items):
             return Items(tuple(self._opaque(value, own, parents) for value in result.values))
-        if isinstance(result, (Linked, Decided)):
+        if isinstance(result, (Affine, Linked, Decided)):
             return Opaque(own, parents, result)
-        if isinstance(result, Affine):
-            return Opaque(own, parents, self.tape.source(result.shape))
         return result
 
     def _misplaced(self, operands: list[Value]) -> list[Finding]:
@@ -159,7 +158,7 @@ class Step:
             where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
             dependent = bool(where)
             if traced and not rule.shape_operands.issuperset(where):
-                raise NotAffine("its numbers depend on how many rows there are")
+                raise NotAffine("its numbers depend on how many rows there are", rows=True)
         results = self._call(rule, operands, traced)
         if self.tape.cut:
             self._check_cut()
@@ -169,7 +168,7 @@ class Step:
         if self.tape.rows:
             for result in results:
                 if isinstance(result, Affine) and 0 in result.shape:
-                    raise NotAffine("takes rows that are not there in every batch")
+                    raise NotAffine("takes rows that are not there in every batch", rows=True)
         if rule.reads_shape and traced:
             self.log["shape", self.place] = results[0]
             if self.other is None:
@@ -203,7 +202,7 @@ class Step:
         """Refuse a size that differs in the run with another number of rows."""
         self.log["size", self.place] = np.array(size)
         if self.other is not None and self.other.get(("size", self.place)) != size:
-            raise NotAffine(reason)
+            raise NotAffine(reason, rows=True)
 
     def _check_cut(self) -> None:
         """Refuse to cut the rows at a given number, which two and three rows do not reach."""
@@ -213,7 +212,7 @@ class Step:
         if self.other is not None and not np.array_equal(
             sizes, self.other.get(("cut", self.place), ())
         ):
-            raise NotAffine("takes a fixed number of rows")
+            raise NotAffine("takes a fixed number of rows", rows=True)
 
     def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
         try:

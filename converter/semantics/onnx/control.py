@@ -24,7 +24,7 @@ def if_(run: Any, cond: Any, *, then_branch: Graph, else_branch: Graph) -> Any:
     return tuple(run(then_branch if _decides(cond, "branches") else else_branch, []))
 
 
-def loop(run: Any, m: Any, cond: Any, *v_initial: Any, body: Graph) -> Any:
+def loop(run: Any, m: Any = None, cond: Any = None, *v_initial: Any, body: Graph) -> Any:
     trips = None
     if m is not None:
         (trips,) = integers(_constant(m, "loops as often"))
@@ -94,7 +94,7 @@ def scan(
 
 def scan_8(
     run: Any,
-    sequence_lens: Any,
+    sequence_lens: Any = None,
     *initial_state_and_scan_inputs: Any,
     body: Graph,
     num_scan_inputs: int,
