@@ -126,21 +126,32 @@ class Undecided(Exception):
     """The reference cannot compute the case, or its output is not one of numbers."""
 
 
-def truth(variant: Variant, output: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the affine map of one output in the input, by the reference; None if it is not affine.
+@dataclass(frozen=True)
+class Truth:
+    """What the reference computes.
 
-    Affine means here: at random points of several scales, far from and near the case's own, the
-    output is what its differences along the axes say.
+    Parameters
+    ----------
+    affine : bool
+        At points of several scales, near zero and far from it, the output is between others where
+        the points are, to single precision.
+    points, values : list of ndarray
+    """
+
+    affine: bool
+    points: list[np.ndarray]
+    values: list[np.ndarray]
+
+
+def truth(variant: Variant, output: int) -> Truth:
+    """Return what the reference says of one output.
 
     Raises
     ------
     Undecided
         If the output cannot be computed, or holds no finite numbers.
     """
-    try:
-        runner = ReferenceEvaluator(variant.model)
-    except Exception as error:
-        raise Undecided(f"{type(error).__name__}: {error}") from None
+    runner = _runner(variant)
     rng = np.random.default_rng(1)
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -153,27 +164,30 @@ def truth(variant: Variant, output: int) -> tuple[np.ndarray, np.ndarray] | None
             raise Undecided("no array of floating point numbers")
         return np.asarray(found, dtype=np.float64)
 
-    size = int(np.prod(variant.shape))
-    centre = np.zeros(variant.shape)
-    base = run(centre)
-    if base.size > _MAX_OUTPUT or not np.isfinite(base).all():
-        raise Undecided("too large, or not finite at zero")
+    points = [np.zeros(variant.shape)]
     for scale in (1.0, 0.1, 30.0):
         a, b = (rng.standard_normal(variant.shape) * scale for _ in range(2))
-        values = [run(p) for p in (a, b, 0.25 * a + 0.75 * b, -a)]
-        if any(v.shape != base.shape for v in values):
-            return None
-        if not all(np.isfinite(v).all() for v in values):
-            return None
-        between = 0.25 * values[0] + 0.75 * values[1]
-        size_of = max(1e-3, *(np.abs(v).max(initial=0.0) for v in values))
-        if np.abs(between - values[2]).max(initial=0.0) > 1e-4 * size_of:
-            return None
-        if np.abs(values[0] + values[3] - 2 * base).max(initial=0.0) > 2e-4 * size_of:
-            return None
-    coef = np.empty((base.size, size))
-    for place in range(size):
-        step = np.zeros(size)
-        step[place] = 1.0
-        coef[:, place] = (run(step.reshape(variant.shape)) - base).reshape(-1)
-    return coef, base.reshape(-1)
+        points += [a, b, 0.25 * a + 0.75 * b, -a]
+    points = [p.astype(variant.dtype).astype(np.float64) for p in points]
+    values = [run(points[0])]
+    if not 0 < values[0].size <= _MAX_OUTPUT or not np.isfinite(values[0]).all():
+        raise Undecided("empty, too large, or not finite at zero")
+    for point in points[1:]:
+        values.append(run(point))
+        if values[-1].shape != values[0].shape or not np.isfinite(values[-1]).all():
+            return Truth(False, points, values)
+    for start in (1, 5, 9):
+        a, b, between, minus = values[start : start + 4]
+        size = max(1e-3, *(np.abs(v).max(initial=0.0) for v in (a, b, between, minus)))
+        if np.abs(0.25 * a + 0.75 * b - between).max(initial=0.0) > 1e-4 * size:
+            return Truth(False, points, values)
+        if np.abs(a + minus - 2 * values[0]).max(initial=0.0) > 2e-4 * size:
+            return Truth(False, points, values)
+    return Truth(True, points, values)
+
+
+def _runner(variant: Variant) -> ReferenceEvaluator:
+    try:
+        return ReferenceEvaluator(variant.model)
+    except Exception as error:
+        raise Undecided(f"{type(error).__name__}: {error}") from None

@@ -30,10 +30,13 @@ from converter.semantics.onnx import (
     nonlinear,
     pooling,
     quantization,
+    recurrent,
     reduction,
     reference,
     resize,
+    sampling,
     sequences,
+    signal,
 )
 from converter.semantics.onnx.operator import Operator
 
@@ -50,7 +53,10 @@ OPERATORS: dict[str, Operator] = {
     **reduction.OPERATORS,
     **convolution.OPERATORS,
     **pooling.OPERATORS,
+    **recurrent.OPERATORS,
     **resize.OPERATORS,
+    **sampling.OPERATORS,
+    **signal.OPERATORS,
     **nonlinear.OPERATORS,
     **sequences.OPERATORS,
 }

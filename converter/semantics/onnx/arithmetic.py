@@ -244,12 +244,15 @@ def _diagonal(operand: Any, term: str) -> Any:
 OPERATORS: dict[str, Operator] = {
     "Add": Operator({7: add}),
     "BatchNormalization": Operator(
-        {7: batch_normalization_7, 9: batch_normalization, 14: batch_normalization_14}
+        {7: batch_normalization_7, 9: batch_normalization, 14: batch_normalization_14},
+        accepts="scale, bias, mean and variance are constant (inference)",
     ),
-    "Div": Operator({7: div}),
-    "Dropout": Operator({7: dropout_7, 12: dropout}, inert=frozenset({"seed"})),
+    "Div": Operator({7: div}, accepts="the divisor is constant"),
+    "Dropout": Operator(
+        {7: dropout_7, 12: dropout}, inert=frozenset({"seed"}), accepts="always (inference)"
+    ),
     "Einsum": Operator({12: einsum}),
-    "Gemm": Operator({7: gemm_7, 11: gemm}),
+    "Gemm": Operator({7: gemm_7, 11: gemm}, accepts="one operand, or only C, depends on the input"),
     "Identity": Operator({1: identity}, moves="first", labels=True),
     "MatMul": Operator({1: matmul}),
     "Mean": Operator({6: mean}),

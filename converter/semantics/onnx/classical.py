@@ -300,15 +300,21 @@ def _refused(reason: str, *names: str, labels: bool = False) -> dict[str, Operat
 
 
 OPERATORS: dict[str, Operator] = {
-    "ArrayFeatureExtractor": Operator({1: array_feature_extractor}, moves="first", labels=True),
-    "FeatureVectorizer": Operator({1: feature_vectorizer}),
-    "LinearClassifier": Operator({1: linear_classifier}),
-    "LinearRegressor": Operator({1: linear_regressor}),
-    "Normalizer": Operator({1: normalizer}),
-    "SVMClassifier": Operator({1: svm_classifier}),
-    "SVMRegressor": Operator({1: svm_regressor}),
-    "Scaler": Operator({1: scaler}),
-    "ZipMap": Operator({1: zip_map}, moves="first"),
+    "ArrayFeatureExtractor": Operator(
+        {1: array_feature_extractor}, moves="first", labels=True, accepts="the indices are constant"
+    ),
+    "FeatureVectorizer": Operator({1: feature_vectorizer}, accepts="always"),
+    "LinearClassifier": Operator(
+        {1: linear_classifier}, accepts="post_transform NONE, LOGISTIC, SOFTMAX"
+    ),
+    "LinearRegressor": Operator(
+        {1: linear_regressor}, accepts="post_transform NONE, LOGISTIC, SOFTMAX, PROBIT"
+    ),
+    "Normalizer": Operator({1: normalizer}, accepts="norm L1 of probabilities that sum to one"),
+    "SVMClassifier": Operator({1: svm_classifier}, accepts="linear kernel, without prob_a"),
+    "SVMRegressor": Operator({1: svm_regressor}, accepts="linear kernel"),
+    "Scaler": Operator({1: scaler}, accepts="always"),
+    "ZipMap": Operator({1: zip_map}, moves="first", accepts="always"),
     **_refused("replaces missing values, which depends on the input", "Imputer"),
     **_refused("compares values with a threshold", "Binarizer"),
     **_refused(

@@ -189,8 +189,16 @@ def _stack(run: Any, values: list[Any], axis: int = 0) -> Any:
 
 
 OPERATORS: dict[str, Operator] = {
-    "If": Operator({1: if_}, handles="graphs"),
-    "Loop": Operator({1: loop}, handles="graphs"),
-    "Scan": Operator({8: scan_8, 9: scan}, handles="graphs"),
-    "SequenceMap": Operator({17: sequence_map}, handles="graphs"),
+    "If": Operator({1: if_}, handles="graphs", accepts="the condition is constant"),
+    "Loop": Operator({1: loop}, handles="graphs", accepts="trip count and conditions are constant"),
+    "Scan": Operator(
+        {8: scan_8, 9: scan},
+        handles="graphs",
+        accepts="the length does not depend on the number of rows",
+    ),
+    "SequenceMap": Operator(
+        {17: sequence_map},
+        handles="graphs",
+        accepts="the length does not depend on the number of rows",
+    ),
 }

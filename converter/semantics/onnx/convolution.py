@@ -55,7 +55,7 @@ def conv(
     )
     check_size((X.shape[0], W.shape[0], *windows.output))
     check_size((*X.shape[:2], *kernel, *windows.output))
-    result = _product(patches(X, windows.index()), W, group)
+    result = _product(patches(X, windows.index(X)), W, group)
     return in_type_of(X, _finish(result, B, windows.output))
 
 
@@ -97,7 +97,7 @@ def conv_transpose(
     before, output = _transposed_output(auto_pad, pads, output_shape, full, spatial, along)
     check_size((X.shape[0], W.shape[1] * group, *output))
     check_size((*X.shape[:2], *kernel, *output))
-    index = flat_index(_sources(kernel, apart, along, before, output), spatial)
+    index = flat_index(_sources(kernel, apart, along, before, output), spatial, X)
     kernels = np.reshape(W, (group, W.shape[0] // group, W.shape[1], math.prod(kernel)))
     kernels = np.reshape(
         np.swapaxes(kernels, 1, 2), (group * W.shape[1], W.shape[0] // group, *kernel)
@@ -160,13 +160,18 @@ def col2im(
         raise ValueError("wants columns of three axes, and image and block of one rank")
     floating(input)
     windows = sliding(image, block, dilations=dilations, pads=pads, strides=strides)
+    if len(image) > 2 and max(windows.dilations) > 1:
+        # The formula is clear; onnxruntime computes something else.
+        raise NotAffine("dilates blocks of more than two axes, which runtimes do differently")
     count, size = math.prod(windows.output), math.prod(block)
     batch, channels = input.shape[0], input.shape[1] // size
     if input.shape[1:] != (channels * size, count):
         raise ValueError(f"blocks {list(block)} in {list(image)} make {count} columns of {size}")
     check_size((batch, channels, *block, *image))
     index = flat_index(
-        _sources(block, windows.dilations, windows.strides, windows.before, image), windows.output
+        _sources(block, windows.dilations, windows.strides, windows.before, image),
+        windows.output,
+        input,
     )
     index = np.where(index < 0, -1, index + count * np.arange(size)[:, None])
     columns = np.reshape(double(input), (batch, channels, size * count))
@@ -268,7 +273,7 @@ def _finish(result: Any, b: Any, output: Sizes) -> Any:
 
 OPERATORS: dict[str, Operator] = {
     "Col2Im": Operator({18: col2im}),
-    "Conv": Operator({1: conv}),
-    "ConvTranspose": Operator({1: conv_transpose}),
-    "DeformConv": Operator({19: deform_conv}),
+    "Conv": Operator({1: conv}, accepts="one of X, W, B depends on the input"),
+    "ConvTranspose": Operator({1: conv_transpose}, accepts="one of X, W, B depends on the input"),
+    "DeformConv": Operator({19: deform_conv}, accepts="the offsets are constant"),
 }

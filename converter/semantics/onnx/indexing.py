@@ -258,14 +258,22 @@ def reverse_sequence(
 
 
 OPERATORS: dict[str, Operator] = {
-    "Compress": Operator({9: compress}),
+    "Compress": Operator({9: compress}, accepts="the condition is constant"),
     "Gather": Operator({1: gather}, moves="first", labels=True),
     "GatherElements": Operator({11: gather_elements}, moves="first"),
     "GatherND": Operator({11: gather_nd_11, 12: gather_nd}, moves="first"),
-    "ReverseSequence": Operator({10: reverse_sequence}),
-    "Scatter": Operator({9: scatter_elements_9}),
-    "ScatterElements": Operator({11: scatter_elements_9, 16: scatter_elements}),
-    "ScatterND": Operator({11: scatter_nd_11, 16: scatter_nd}),
-    "TensorScatter": Operator({24: tensor_scatter}),
-    "Trilu": Operator({14: trilu}),
+    "ReverseSequence": Operator({10: reverse_sequence}, accepts="the lengths are constant"),
+    "Scatter": Operator(
+        {9: scatter_elements_9}, accepts="indices are constant; reduction none, add or mul"
+    ),
+    "ScatterElements": Operator(
+        {11: scatter_elements_9, 16: scatter_elements},
+        accepts="indices are constant; reduction none, add or mul",
+    ),
+    "ScatterND": Operator(
+        {11: scatter_nd_11, 16: scatter_nd},
+        accepts="indices are constant; reduction none, add or mul",
+    ),
+    "TensorScatter": Operator({24: tensor_scatter}, accepts="the write indices are constant"),
+    "Trilu": Operator({14: trilu}, accepts="k is constant"),
 }

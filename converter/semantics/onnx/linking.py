@@ -239,27 +239,42 @@ def round_(X: Any) -> Any:
 
 
 OPERATORS: dict[str, Operator] = {
-    "Abs": Operator({6: absolute}),
-    "ArgMax": Operator({1: arg_max_1, 12: arg_max}),
-    "ArgMin": Operator({1: arg_min_1, 12: arg_min}),
-    "Erf": Operator({9: erf}),
-    "Exp": Operator({6: exp}),
-    "Greater": Operator({7: _compare(np.greater)}),
-    "GreaterOrEqual": Operator({12: _compare(np.greater_equal)}),
-    "Hardmax": Operator({1: hardmax_1, 13: hardmax}),
-    "Less": Operator({7: _compare(np.less)}),
-    "LessOrEqual": Operator({12: _compare(np.less_equal)}),
-    "Log": Operator({6: log}),
-    "LogSoftmax": Operator({1: log_softmax_1, 13: log_softmax}),
-    "Reciprocal": Operator({6: reciprocal}),
-    "ReduceL1": Operator({1: _by_attribute(_l1), 18: _by_input(_l1)}),
-    "ReduceLogSumExp": Operator(
-        {1: _by_attribute(linked.log_sum_exp), 18: _by_input(linked.log_sum_exp)}
+    "Abs": Operator({6: absolute}, accepts="it cannot be negative (a probability, an exponential)"),
+    "ArgMax": Operator(
+        {1: arg_max_1, 12: arg_max}, accepts="last: a decision on a link, or over one element"
     ),
-    "ReduceMax": Operator({1: _by_attribute(_largest), 18: _by_input(_largest)}),
-    "ReduceMin": Operator({1: _by_attribute(_smallest), 18: _by_input(_smallest)}),
-    "Round": Operator({11: round_}),
-    "Sigmoid": Operator({6: sigmoid}),
-    "Softmax": Operator({1: softmax_1, 13: softmax}),
-    "Tanh": Operator({6: tanh}),
+    "ArgMin": Operator(
+        {1: arg_min_1, 12: arg_min}, accepts="last: a decision on a link, or over one element"
+    ),
+    "Erf": Operator({9: erf}, accepts="it spells the probit link"),
+    "Exp": Operator({6: exp}, accepts="it is the log link, or spells another"),
+    "Greater": Operator({7: _compare(np.greater)}, accepts="last: a decision on a link"),
+    "GreaterOrEqual": Operator(
+        {12: _compare(np.greater_equal)}, accepts="last: a decision on a link"
+    ),
+    "Hardmax": Operator({1: hardmax_1, 13: hardmax}, accepts="last: a decision on a link"),
+    "Less": Operator({7: _compare(np.less)}, accepts="last: a decision on a link"),
+    "LessOrEqual": Operator({12: _compare(np.less_equal)}, accepts="last: a decision on a link"),
+    "Log": Operator({6: log}, accepts="it undoes an exponential"),
+    "LogSoftmax": Operator({1: log_softmax_1, 13: log_softmax}, accepts="an Exp follows"),
+    "Reciprocal": Operator({6: reciprocal}, accepts="it spells a sigmoid or undoes an exponential"),
+    "ReduceL1": Operator(
+        {1: _by_attribute(_l1), 18: _by_input(_l1)},
+        accepts="it cannot be negative (a probability, an exponential)",
+    ),
+    "ReduceLogSumExp": Operator(
+        {1: _by_attribute(linked.log_sum_exp), 18: _by_input(linked.log_sum_exp)},
+        accepts="it spells a softmax, or runs over one element",
+    ),
+    "ReduceMax": Operator(
+        {1: _by_attribute(_largest), 18: _by_input(_largest)},
+        accepts="a softmax subtracts it, or over one element",
+    ),
+    "ReduceMin": Operator(
+        {1: _by_attribute(_smallest), 18: _by_input(_smallest)}, accepts="over one element"
+    ),
+    "Round": Operator({11: round_}, accepts="last: a decision on a link"),
+    "Sigmoid": Operator({6: sigmoid}, accepts="last: the logit link"),
+    "Softmax": Operator({1: softmax_1, 13: softmax}, accepts="last: the softmax link"),
+    "Tanh": Operator({6: tanh}, accepts="it spells the logit link"),
 }

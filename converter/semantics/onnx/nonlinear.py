@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.links import expit
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import Affine
 from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
@@ -153,6 +154,20 @@ def pow_(x: Any, y: Any) -> Any:
     return np.power(x, y)
 
 
+def swish(X: Any, *, alpha: float = 1.0) -> Any:
+    """``x * sigmoid(alpha x)``: half of x where alpha is 0."""
+    if alpha == 0.0:
+        return np.multiply(X, np.asarray(0.5, X.dtype) if isinstance(X, np.ndarray) else 0.5)
+    _refuse(ACTIVATION, X)
+    return (X * expit(alpha * X)).astype(X.dtype)
+
+
+def swi_glu(A: Any, B: Any, *, alpha: float = 1.0) -> Any:
+    if np.shape(A) != np.shape(B):
+        raise ValueError("the operands differ in shape")
+    return np.multiply(swish(A, alpha=alpha), B)
+
+
 def _softplus(x: Any) -> Any:
     return np.logaddexp(x, 0.0)
 
@@ -169,23 +184,46 @@ def _table(
 
 
 def _refused(reason: str, *names: str, keeps_shape: bool = False) -> dict[str, Operator]:
-    refused = Operator({1: None}, refusal=reason, keeps_shape=keeps_shape)
-    return dict.fromkeys(names, refused)
+    return {
+        name: Operator({_SINCE.get(name, 1): None}, refusal=reason, keeps_shape=keeps_shape)
+        for name in names
+    }
+
+
+# The opset that introduced an operator, where it is not among the oldest.
+_SINCE = {
+    **dict.fromkeys(("MeanVarianceNormalization", "NonZero", "TfIdfVectorizer"), 9),
+    **dict.fromkeys(("ConvInteger", "MatMulInteger", "Mod", "NonMaxSuppression"), 10),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QuantizeLinear", "StringNormalizer"), 10),
+    **dict.fromkeys(("BitShift", "Det", "DynamicQuantizeLinear", "Unique"), 11),
+    **dict.fromkeys(("Celu", "SoftmaxCrossEntropyLoss"), 12),
+    **dict.fromkeys(("HardSwish",), 14),
+    **dict.fromkeys(("Bernoulli",), 15),
+    **dict.fromkeys(("LayerNormalization",), 17),
+    **dict.fromkeys(("BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor"), 18),
+    **dict.fromkeys(("GroupNormalization", "Mish"), 18),
+    **dict.fromkeys(("Gelu", "ImageDecoder", "RegexFullMatch", "StringConcat", "StringSplit"), 20),
+    **dict.fromkeys(("Attention", "RMSNormalization"), 23),
+    **dict.fromkeys(("BitCast",), 26),
+    **dict.fromkeys(("LinearAttention",), 27),
+}
 
 
 OPERATORS: dict[str, Operator] = {
     "Relu": Operator({6: _unary(_relu)}, refusal=ACTIVATION),
-    "LeakyRelu": Operator({6: leaky_relu}),
-    "PRelu": Operator({7: prelu}),
-    "Shrink": Operator({9: shrink}),
-    "ThresholdedRelu": Operator({10: thresholded_relu}),
+    "LeakyRelu": Operator({6: leaky_relu}, accepts="alpha is 1"),
+    "PRelu": Operator(
+        {7: prelu}, accepts="the slope is 1 (or only the slope depends on the input)"
+    ),
+    "Shrink": Operator({9: shrink}, accepts="bias is 0 and lambd not positive"),
+    "ThresholdedRelu": Operator({10: thresholded_relu}, accepts="alpha is minus infinity"),
     "Elu": Operator({6: _elu}, refusal=ACTIVATION),
     "Softplus": Operator({1: _unary(_softplus)}, refusal=ACTIVATION),
-    "Clip": Operator({6: clip_6, 11: clip}),
-    "Where": Operator({9: _where}, labels=True),
-    "Pow": Operator({7: pow_}),
-    "Max": Operator({6: _extreme(np.maximum)}),
-    "Min": Operator({6: _extreme(np.minimum)}),
+    "Clip": Operator({6: clip_6, 11: clip}, accepts="there are no bounds, or infinite ones"),
+    "Where": Operator({9: _where}, labels=True, accepts="the condition is constant"),
+    "Pow": Operator({7: pow_}, accepts="the exponent is 1 or 0"),
+    "Max": Operator({6: _extreme(np.maximum)}, accepts="it has one operand"),
+    "Min": Operator({6: _extreme(np.minimum)}, accepts="it has one operand"),
     **_table(FUNCTION, 6, {"Sqrt": _unary(np.sqrt)}),
     **_table(
         FUNCTION,
@@ -227,10 +265,11 @@ OPERATORS: dict[str, Operator] = {
     "IsInf": Operator({10: is_inf}, refusal=_COMPARE),
     **_refused(
         ACTIVATION,
-        *("Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Selu", "Softsign", "Swish"),
+        *("Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Selu", "Softsign"),
         keeps_shape=True,
     ),
-    **_refused(ACTIVATION, "SwiGLU"),
+    "SwiGLU": Operator({28: swi_glu}, accepts="the gate is constant, or alpha is 0"),
+    "Swish": Operator({24: swish}, accepts="alpha is 0"),
     **_refused(FUNCTION, "Det", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"),
     **_refused(FUNCTION, "SoftmaxCrossEntropyLoss"),
     **_refused(
@@ -258,7 +297,7 @@ OPERATORS: dict[str, Operator] = {
         *("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BitCast", "Mod"),
     ),
     **{
-        name: Operator({1: None}, refusal="draws random numbers", random=True)
+        name: Operator({_SINCE.get(name, 1): None}, refusal="draws random numbers", random=True)
         for name in (
             *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
             *("RandomUniform", "RandomUniformLike"),

@@ -24,6 +24,9 @@ class Operator:
         Attributes that exist and have no effect on inference.
     random : bool
         The operator is not a function of its operands, constant or not.
+    accepts, refuses : str
+        When it is accepted and refused on values that depend on the input, for the table in the
+        documentation; by default what follows from the rest.
     """
 
     versions: Mapping[int, Callable[..., Any] | None]
@@ -36,3 +39,5 @@ class Operator:
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     random: bool = False
+    accepts: str = ""
+    refuses: str = ""

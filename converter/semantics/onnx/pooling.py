@@ -82,7 +82,7 @@ def average_pool(
     """
     floating(X)
     windows = _windows(X, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides)
-    index = windows.index()
+    index = windows.index(X)
     counted = index >= 0
     if count_include_pad:
         within = np.ones((1,) * (2 * len(windows.kernel)), dtype=bool)
@@ -160,11 +160,11 @@ def max_pool(
     windows = _windows(X, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides)
     shape = (*X.shape[:2], *windows.output)
     if max(windows.kernel) == 1 and not any(windows.before) and not any(windows.after):
-        return np.reshape(patches(X, windows.index()), shape), None
+        return np.reshape(patches(X, windows.index(X)), shape), None
     if not isinstance(X, np.ndarray):
         raise NotAffine(_MAXIMUM, shape=shape)
     lowest = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
-    largest = np.max(patches(X, windows.index(), lowest), axis=2)
+    largest = np.max(patches(X, windows.index(X), lowest), axis=2)
     return np.reshape(largest, shape), None
 
 
@@ -208,7 +208,7 @@ def _lp_pool(x: Any, p: float, windows: Windows) -> Any:
     if p <= 0:
         raise ValueError(f"p is {p}")
     floating(x)
-    powers = np.power(np.abs(patches(double(x), windows.index())), p)
+    powers = np.power(np.abs(patches(double(x), windows.index(x))), p)
     norms = np.power(np.sum(powers, axis=2), 1.0 / p)
     return in_type_of(x, np.reshape(norms, (*x.shape[:2], *windows.output)))
 
@@ -283,6 +283,13 @@ def _windows(
     check_size((*x.shape[:2], *kernel, *windows.output))
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         _check_same(windows)
+    if auto_pad == "VALID" and ceil_mode:
+        explicit = sliding(
+            spatial, kernel, dilations=dilations, strides=strides, ceil_mode=ceil_mode
+        )
+        if explicit.output != windows.output:
+            # The formula has no window beyond the end; onnxruntime has one.
+            raise NotAffine("rounds up without padding, which runtimes do differently")
     return windows
 
 
@@ -304,11 +311,13 @@ def _check_same(windows: Windows) -> None:
 OPERATORS: dict[str, Operator] = {
     "AveragePool": Operator({7: average_pool_7, 10: average_pool_10, 19: average_pool}),
     "GlobalAveragePool": Operator({1: global_average_pool}),
-    "GlobalMaxPool": Operator({1: global_max_pool}),
+    "GlobalMaxPool": Operator({1: global_max_pool}, accepts="over one element"),
     "LpPool": Operator(
         {2: lp_pool_2, 18: lp_pool},
         refusal="a norm, a non-linear function of values that depend on the input",
     ),
-    "MaxPool": Operator({1: max_pool_1, 8: max_pool_8, 10: max_pool}),
-    "MaxUnpool": Operator({9: max_unpool}),
+    "MaxPool": Operator(
+        {1: max_pool_1, 8: max_pool_8, 10: max_pool}, accepts="windows hold one element"
+    ),
+    "MaxUnpool": Operator({9: max_unpool}, accepts="the indices are constant"),
 }

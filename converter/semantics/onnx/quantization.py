@@ -91,6 +91,7 @@ OPERATORS: dict[str, Operator] = {
             13: dequantize_linear_13,
             21: dequantize_linear_21,
             23: dequantize_linear,
-        }
+        },
+        accepts="x and zero point are constant, or the scale is",
     ),
 }

@@ -93,9 +93,11 @@ def _prod(data: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 OPERATORS: dict[str, Operator] = {
-    "CumProd": Operator({26: cum_prod}),
+    "CumProd": Operator({26: cum_prod}, accepts="over one element"),
     "CumSum": Operator({11: cum_sum}),
     "ReduceMean": Operator({1: _by_attribute(np.mean), 18: _by_input(np.mean)}),
-    "ReduceProd": Operator({1: _by_attribute(_prod), 18: _by_input(_prod)}),
+    "ReduceProd": Operator(
+        {1: _by_attribute(_prod), 18: _by_input(_prod)}, accepts="over one element"
+    ),
     "ReduceSum": Operator({1: _by_attribute(np.sum), 13: _by_input(np.sum)}),
 }

@@ -3,105 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.semantics.onnx.interpolation import (
+    COORDINATES,
+    EITHER,
+    FOR_NN,
+    NEAREST,
+    SYMMETRIC,
+    Axis,
+    Coordinates,
+    Method,
+    nearest_elements,
+    weight_matrix,
+)
 from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
 from converter.semantics.onnx.precision import contract, double, floating, in_type_of
-from converter.tracing.affine import check_size
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """One axis to be resized.
-
-    Parameters
-    ----------
-    size, made : int
-        Elements before and after.
-    scale : float
-        As given, or made / size; the effective size size * scale may be fractional.
-    start, end : float
-        Region of interest, in units of the axis; tf_crop_and_resize alone uses it.
-    """
-
-    size: int
-    made: int
-    scale: float
-    start: float
-    end: float
-
-
-def _half_pixel(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    return (x + 0.5) / axis.scale - 0.5
-
-
-def _half_pixel_symmetric(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    adjustment = axis.made / (axis.scale * axis.size)
-    return axis.size / 2 * (1 - adjustment) + (x + 0.5) / axis.scale - 0.5
-
-
-def _pytorch_half_pixel(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    return _half_pixel(axis, x) if axis.made > 1 else np.zeros(x.shape)
-
-
-def _align_corners(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    return x * (axis.size - 1) / (axis.made - 1) if axis.made > 1 else np.zeros(x.shape)
-
-
-def _asymmetric(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    return x / axis.scale
-
-
-def _tf_half_pixel_for_nn(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    return (x + 0.5) / axis.scale
-
-
-def _tf_crop_and_resize(axis: _Axis, x: np.ndarray) -> np.ndarray:
-    last = axis.size - 1
-    if axis.made > 1:
-        return axis.start * last + x * (axis.end - axis.start) * last / (axis.made - 1)
-    return np.full(x.shape, 0.5 * (axis.start + axis.end) * last)
-
-
-_COORDINATES: dict[str, Callable[[_Axis, np.ndarray], np.ndarray]] = {
-    "half_pixel": _half_pixel,
-    "pytorch_half_pixel": _pytorch_half_pixel,
-    "align_corners": _align_corners,
-    "asymmetric": _asymmetric,
-    "tf_crop_and_resize": _tf_crop_and_resize,
-}
-# Since opset 11 until 12, and since opset 19.
-_FOR_NN = {"tf_half_pixel_for_nn": _tf_half_pixel_for_nn}
-_SYMMETRIC = {"half_pixel_symmetric": _half_pixel_symmetric}
-
-_NEAREST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
-
-# Version 10 does not say how it rounds; onnxruntime rounds down to enlarge, and up to shrink.
-_EITHER = "floor or ceil"
-
-
-@dataclass(frozen=True, slots=True)
-class _Method:
-    """The attributes of a Resize that say how an element is computed."""
-
-    mode: str
-    coordinates: str
-    nearest: str
-    cubic_a: float
-    exclude_outside: bool
-    antialias: bool
-    extrapolation: float
+from converter.tracing.affine import check_size, pin
 
 
 def _resize(
@@ -109,9 +31,9 @@ def _resize(
     roi: Any,
     scales: Any,
     sizes: Any,
-    method: _Method,
+    method: Method,
     *,
-    known: dict[str, Callable[[_Axis, np.ndarray], np.ndarray]],
+    known: dict[str, Coordinates],
     axes: Any = None,
     policy: Any = "stretch",
 ) -> Any:
@@ -120,15 +42,18 @@ def _resize(
         raise ValueError(f"the mode {method.mode!r} is unknown")
     if method.coordinates not in known:
         raise ValueError(f"the coordinate transformation {method.coordinates!r} is unknown")
-    if method.nearest not in _NEAREST and method.nearest != _EITHER:
+    if method.nearest not in NEAREST and method.nearest != EITHER:
         raise ValueError(f"the nearest_mode {method.nearest!r} is unknown")
-    if method.coordinates in _FOR_NN and method.mode != "nearest":
+    if method.coordinates in FOR_NN and method.mode != "nearest":
         raise NotAffine("interpolates at coordinates that are meant for nearest neighbours")
     if method.antialias and (
         method.mode == "nearest" or method.coordinates == "tf_crop_and_resize"
     ):
         raise NotAffine("smooths in a combination of attributes that is not specified")
     along = _axes(axes, np.ndim(x))
+    if policy != "stretch" and axes is not None and min(integers(axes), default=0) < 0:
+        # The formula is clear; onnxruntime leaves the data as they are.
+        raise NotAffine("keeps the aspect of axes counted from the end, which runtimes differ on")
     plan = _plan(np.shape(x), along, roi, scales, sizes, policy, method)
     shape = list(np.shape(x))
     for place, axis in zip(along, plan, strict=True):
@@ -141,6 +66,7 @@ def _resize(
             continue  # every form of interpolation is the identity there
         if not axis.size:
             raise ValueError("resizes an axis without elements")
+        pin(x, [axis.size])
         cropped = method.coordinates == "tf_crop_and_resize"
         if axis.made == axis.size and (shape == list(x.shape) or method.antialias or cropped):
             # The formula interpolates here; onnxruntime copies.
@@ -151,11 +77,11 @@ def _resize(
             outside = outside | apart.reshape(-1, *(1,) * (len(shape) - place - 1))
         where = np.clip(where, -(2.0**40), 2.0**40)
         if method.mode == "nearest":
-            index = _nearest(axis, known[method.coordinates], method.nearest)
+            index = nearest_elements(axis, known[method.coordinates], method.nearest)
             result = np.take(result, index, axis=place)
             continue
         floating(x)
-        result = _along(double(result), _matrix(axis, where, method), place)
+        result = _along(double(result), weight_matrix(axis, where, method), place)
     if outside.any():
         floating(x)
         result = np.multiply(result, ~outside * 1.0)
@@ -181,8 +107,8 @@ def _plan(
     scales: Any,
     sizes: Any,
     policy: Any,
-    method: _Method,
-) -> list[_Axis]:
+    method: Method,
+) -> list[Axis]:
     """Work out the size of each axis, from scales or from sizes."""
     region = np.array([0.0] * len(along) + [1.0] * len(along))
     if method.coordinates == "tf_crop_and_resize":
@@ -196,13 +122,15 @@ def _plan(
     has_sizes = sizes is not None and np.size(sizes) > 0
     if has_scales == has_sizes:
         raise ValueError("wants either scales or sizes")
+    if policy not in ("stretch", "not_larger", "not_smaller"):
+        raise ValueError(f"the keep_aspect_ratio_policy {policy!r} is unknown")
     if has_sizes:
         made = list(integers(sizes))
         if len(made) != len(along) or min(made) < 1 or min(extents) < 1:
             raise ValueError(f"sizes {made[:20]} for axes of {extents}")
         factors = [wanted / size for wanted, size in zip(made, extents, strict=True)]
         if policy != "stretch":
-            one = _common(policy, factors)
+            one = min(factors) if policy == "not_larger" else max(factors)
             factors = [one] * len(along)
             made = [math.floor(one * size + 0.5) for size in extents]
     else:
@@ -217,75 +145,7 @@ def _plan(
             # The formula counts the region of interest in; both runtimes leave it out.
             raise NotAffine("crops and scales at once, which runtimes do differently")
         factors = single.astype(np.float64).tolist()
-    return [_Axis(*numbers) for numbers in zip(extents, made, factors, starts, ends, strict=True)]
-
-
-def _common(policy: Any, factors: list[float]) -> float:
-    if policy not in ("not_larger", "not_smaller"):
-        raise ValueError(f"the keep_aspect_ratio_policy {policy!r} is unknown")
-    return min(factors) if policy == "not_larger" else max(factors)
-
-
-def _nearest(
-    axis: _Axis, coordinates: Callable[[_Axis, np.ndarray], np.ndarray], mode: str
-) -> np.ndarray:
-    """Return which element each new one is.
-
-    Runtimes compute coordinates in 32 or in 64 bits; where they would choose different elements,
-    the file does not say which it means.
-
-    Raises
-    ------
-    NotAffine
-        In that case.
-    """
-    indices = []
-    for kind in (np.float64, np.float32):
-        where = np.clip(coordinates(axis, np.arange(axis.made, dtype=kind)), -(2.0**40), 2.0**40)
-        roundings = [_NEAREST[m] for m in (("floor", "ceil") if mode == _EITHER else (mode,))]
-        indices += [np.clip(rounded(where), 0, axis.size - 1) for rounded in roundings]
-    if any(not np.array_equal(indices[0], other) for other in indices[1:]):
-        raise NotAffine("chooses among neighbours at equal distance, which depends on rounding")
-    return indices[0].astype(np.int64)
-
-
-def _matrix(axis: _Axis, where: np.ndarray, method: _Method) -> np.ndarray:
-    """Return the weights of an axis' elements (size) in the new ones (made).
-
-    Elements beyond the ends have the value of the last one; with exclude_outside they have no
-    weight, and those within are scaled to make one.
-    """
-    stretch = max(1.0, 1.0 / axis.scale) if method.antialias else 1.0
-    reach = (1.0 if method.mode == "linear" else 2.0) * stretch
-    if not axis.made:
-        return np.zeros((0, axis.size))
-    check_size((axis.made, math.ceil(2 * reach) + 2))
-    check_size((axis.made, axis.size))
-    places = np.floor(where - reach)[:, None] + np.arange(math.ceil(2 * reach) + 2)
-    distance = np.abs(places - where[:, None]) / stretch
-    if method.mode == "linear":
-        weights = np.maximum(1.0 - distance, 0.0)
-    else:
-        weights = _cubic(distance, method.cubic_a)
-    if method.antialias:
-        weights = weights / weights.sum(axis=1, keepdims=True)
-    if method.exclude_outside:
-        weights = np.where((places >= 0) & (places < axis.size), weights, 0.0)
-        total = weights.sum(axis=1, keepdims=True)
-        if not total.all():
-            raise NotAffine("interpolates where there is no element to give weight to")
-        weights = weights / total
-    matrix = np.zeros((axis.made, axis.size))
-    column = np.clip(places, 0, axis.size - 1).astype(np.int64)
-    np.add.at(matrix, (np.arange(axis.made)[:, None], column), weights)
-    return matrix
-
-
-def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
-    """Return Keys' kernel (1981, equation 4, with a for -1/2) at distances in elements."""
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    return [Axis(*numbers) for numbers in zip(extents, made, factors, starts, ends, strict=True)]
 
 
 def _along(x: Any, matrix: np.ndarray, axis: int) -> Any:
@@ -298,9 +158,9 @@ def resize_10(X: Any, scales: Any, *, mode: str = "nearest") -> Any:
     """Resize as version 10 does: by scales, asymmetric, the lower neighbour."""
     if mode == "cubic":
         raise ValueError("the mode 'cubic' is unknown")
-    rounding = _EITHER if np.any(np.less(scales, 1)) else "floor"
-    method = _Method(mode, "asymmetric", rounding, 0.0, False, False, 0.0)
-    return _resize(X, None, scales, None, method, known=_COORDINATES)
+    rounding = EITHER if np.any(np.less(scales, 1)) else "floor"
+    method = Method(mode, "asymmetric", rounding, 0.0, False, False, 0.0)
+    return _resize(X, None, scales, None, method, known=COORDINATES)
 
 
 def upsample_7(X: Any, *, mode: str = "nearest", scales: Any) -> Any:
@@ -331,7 +191,7 @@ def resize_11(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Any:
-    method = _Method(
+    method = Method(
         mode,
         coordinate_transformation_mode,
         nearest_mode,
@@ -340,7 +200,7 @@ def resize_11(
         False,
         extrapolation_value,
     )
-    return _resize(X, roi, scales, sizes, method, known=_COORDINATES | _FOR_NN)
+    return _resize(X, roi, scales, sizes, method, known=COORDINATES | FOR_NN)
 
 
 def resize_13(
@@ -356,7 +216,7 @@ def resize_13(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Any:
-    method = _Method(
+    method = Method(
         mode,
         coordinate_transformation_mode,
         nearest_mode,
@@ -365,7 +225,7 @@ def resize_13(
         False,
         extrapolation_value,
     )
-    return _resize(X, roi, scales, sizes, method, known=_COORDINATES)
+    return _resize(X, roi, scales, sizes, method, known=COORDINATES)
 
 
 def resize_18(
@@ -384,7 +244,7 @@ def resize_18(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Any:
-    if coordinate_transformation_mode in _SYMMETRIC:
+    if coordinate_transformation_mode in SYMMETRIC:
         raise ValueError(f"{coordinate_transformation_mode} is unknown before opset 19")
     return resize(
         X,
@@ -420,7 +280,7 @@ def resize(
     nearest_mode: str = "round_prefer_floor",
 ) -> Any:
     """Resize by interpolation: ONNX operators, Resize."""
-    method = _Method(
+    method = Method(
         mode,
         coordinate_transformation_mode,
         nearest_mode,
@@ -435,7 +295,7 @@ def resize(
         scales,
         sizes,
         method,
-        known=_COORDINATES | _SYMMETRIC,
+        known=COORDINATES | SYMMETRIC,
         axes=axes,
         policy=keep_aspect_ratio_policy,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.tracing.affine import check_size
+from converter.tracing.affine import check_size, pin
 
 # Places further out than this have nothing to do with the data; they are kept from overflowing.
 _FAR = 2.0**40
@@ -47,12 +47,20 @@ def weighted(images: Any, steps: Sequence[Sequence[tuple[np.ndarray, np.ndarray]
     -------
     ndarray or traced value, shape (B, C, P)
     """
-    spatial = images.shape[2:]
+    batch, channels, *spatial = images.shape
+    size = math.prod(spatial)
+    check_size((batch, channels, steps[0][0][0].shape[1]))
+    pin(images, spatial)
+    flat = np.swapaxes(np.reshape(images, (batch, channels, size)), 0, 1)
+    # The index -1 finds the padding, which is the last element.
+    flat = np.pad(np.reshape(flat, (channels, batch * size)), ((0, 0), (0, 1)))
+    offsets = np.arange(batch)[:, None] * size
     total: Any = None
     for index, weight in _corners(steps, spatial):
-        term = np.multiply(gathered(images, index), weight[:, None])
+        taken = np.take(flat, np.where(index < 0, -1, index + offsets), axis=1)
+        term = np.multiply(taken, weight)
         total = term if total is None else np.add(total, term)
-    return total
+    return np.swapaxes(total, 0, 1)
 
 
 def _corners(
@@ -60,32 +68,12 @@ def _corners(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for corner in product(*steps):
         index, weight = np.zeros((), dtype=np.int64), np.ones(())
-        inside = np.ones((), dtype=bool)
+        found = np.ones((), dtype=bool)
         for (where, share), size in zip(corner, spatial, strict=True):
             index = index * size + where
-            inside = inside & (where >= 0)
+            found = found & (where >= 0)
             weight = weight * share
-        yield np.where(inside, index, -1), np.where(inside, weight, 0.0)
-
-
-def gathered(images: Any, index: np.ndarray) -> Any:
-    """Gather from images (B, C, *spatial) by an index (B, P) of its own for each image.
-
-    Returns
-    -------
-    ndarray or traced value, shape (B, C, P)
-        0 where the index is -1.
-    """
-    batch, channels, *spatial = images.shape
-    size = math.prod(spatial)
-    check_size((batch, channels, index.shape[1]))
-    offsets = np.arange(batch)[:, None] * size
-    flat = np.reshape(
-        np.swapaxes(np.reshape(images, (batch, channels, size)), 0, 1), (channels, -1)
-    )
-    # The index -1 finds the padding, which is the last element.
-    flat = np.pad(flat, ((0, 0), (0, 1)))
-    return np.swapaxes(np.take(flat, np.where(index < 0, -1, index + offsets), axis=1), 0, 1)
+        yield np.where(found, index, -1), np.where(found, weight, 0.0)
 
 
 def _linear(places: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from converter.semantics.onnx.movement import integers
-from converter.tracing.affine import check_size
+from converter.tracing.affine import check_size, pin
 
 # Positions are computed as products of two attributes, in 64 bits.
 _LARGEST = 2**31 - 1
@@ -53,10 +53,10 @@ class Windows:
             )
         ]
 
-    def index(self) -> np.ndarray:
-        """Return the index array of shape (K, O)."""
+    def index(self, x: Any) -> np.ndarray:
+        """Return the index array of shape (K, O) into a value's flattened spatial axes."""
         check_size((*self.kernel, *self.output))
-        return flat_index(self.positions(), self.spatial)
+        return flat_index(self.positions(), self.spatial, x)
 
 
 def sliding(
@@ -164,12 +164,17 @@ def spatial_shape(x: Any) -> Sizes:
     return shape[2:]
 
 
-def flat_index(positions: Sequence[np.ndarray], spatial: Sizes) -> np.ndarray:
-    """Combine positions along each axis, of shape (k, o), into an index of shape (K, O)."""
+def flat_index(positions: Sequence[np.ndarray], spatial: Sizes, x: Any) -> np.ndarray:
+    """Combine positions along each axis, of shape (k, o), into an index of shape (K, O).
+
+    It is for the value `x`, whose rows may not be among the axes that are looked at in windows.
+    """
     rank = len(spatial)
     index = np.zeros((1,) * (2 * rank), dtype=np.int64)
     inside = np.ones((1,) * (2 * rank), dtype=bool)
     for axis, (where, size) in enumerate(zip(positions, spatial, strict=True)):
+        if where.shape != (1, size) or not np.array_equal(where[0], np.arange(size)):
+            pin(x, [size])
         shape = [1] * (2 * rank)
         shape[axis], shape[rank + axis] = where.shape
         index = index * size + where.reshape(shape)

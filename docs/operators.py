@@ -1,0 +1,66 @@
+"""Write the table of ONNX operators into the README, from the registry.
+
+Run ``python docs/operators.py`` after a change to the tables in converter/semantics/onnx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from converter.semantics.onnx import DOMAINS
+from converter.semantics.onnx.operator import Operator
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- operators: docs/operators.py -->\n", "<!-- end of operators -->\n"
+_OLDEST = 7
+
+
+def _accepted(operator: Operator) -> str:
+    if operator.accepts:
+        return operator.accepts
+    if operator.random:
+        return "never"
+    if operator.refusal:
+        return "all operands are constant"
+    if operator.reads_shape:
+        return "always: only the shape is read"
+    if operator.moves:
+        return "indices, shapes and axes are constant"
+    return "one operand depends on the input, the others are constant"
+
+
+def _refused(operator: Operator) -> str:
+    if operator.refuses or operator.refusal:
+        return operator.refuses or operator.refusal
+    if operator.accepts.startswith("always") or operator.reads_shape:
+        return "never"
+    return "otherwise"
+
+
+def rows() -> Iterator[str]:
+    """Yield the table's lines; operators that are treated alike share one."""
+    yield "| operators (first opset) | accepted when | refused when |"
+    yield "| --- | --- | --- |"
+    for domain, operators in DOMAINS.items():
+        grouped: dict[tuple[str, str], list[str]] = {}
+        for name in sorted(operators):
+            operator = operators[name]
+            since = min(operator.versions)
+            shown = name if domain or since <= _OLDEST else f"{name} ({since})"
+            key = (_accepted(operator), _refused(operator))
+            grouped.setdefault(key, []).append(shown)
+        for (accepted, refused), names in sorted(grouped.items(), key=lambda item: item[1]):
+            prefix = f"{domain}: " if domain else ""
+            yield f"| {prefix}{', '.join(names)} | {accepted} | {refused} |"
+
+
+def current(text: str) -> str:
+    """Return the README with the table as the registry has it now."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n" + "\n".join(rows()) + f"\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(current(README.read_text()))
