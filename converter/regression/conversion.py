@@ -346,15 +346,33 @@ def _one_output(model: Any, output: str | int | None) -> AffineModel:
 
         model = fold(model, output=output)
         output = None
+    if model.link not in ("identity", "logit"):
+        raise ValueError(
+            f"{printable(model.path)}: a network behind the link {model.link!r} folds to "
+            "coefficients (fold), but is not yet converted to a statsmodels model; identity and "
+            "logit are"
+        )
     names = list(model.output_names)
     if output is not None:
         model = model.select(output)
+    if len(model.coef) == 2 and _is_pair(model):
+        # A binary classifier's [1 - p, p]: the regression of the second class.
+        model = model.select(1)
     if len(model.coef) != 1:
         raise ValueError(
             f"{printable(model.path)}: the model has {len(model.coef)} outputs "
             f"({', '.join(map(printable, names[:8]))}); choose one with output= (--output)"
         )
     return model
+
+
+def _is_pair(model: AffineModel) -> bool:
+    """Tell whether two outputs are one probability and the rest to one."""
+    size = np.abs(model.coef).max(initial=0.0)
+    return model.link == "logit" and bool(
+        np.abs(model.coef.sum(axis=0)).max(initial=0.0) <= 1e-12 * size
+        and abs(model.intercept.sum()) <= 1e-12 * np.abs(model.intercept).max()
+    )
 
 
 def _family(model: AffineModel, family: str | None) -> Family:

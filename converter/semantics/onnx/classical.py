@@ -324,6 +324,7 @@ OPERATORS: dict[str, Operator] = {
     **_refused("looks up labels", "LabelEncoder", labels=True),
     **_refused(
         "a tree ensemble is piecewise constant",
-        *("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
+        *("TreeEnsembleClassifier", "TreeEnsembleRegressor"),
     ),
+    "TreeEnsemble": Operator({5: None}, refusal="a tree ensemble is piecewise constant"),
 }
