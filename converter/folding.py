@@ -382,10 +382,10 @@ def _sweep(
     run = forward if (sweep or _cheaper(sum(widths), sum(sizes))) == "forward" else reverse
     with np.errstate(all="ignore"):
         run(traced.tape, [value for _, value in numeric], values, into)
-    for number, value in enumerate(values):
-        if isinstance(value, np.ndarray):
-            constants = value.reshape(rows or 1, -1)
-            into.add_offset(number, constants, np.ones(constants.shape, dtype=bool))
+        for number, value in enumerate(values):
+            if isinstance(value, np.ndarray):
+                constants = value.reshape(rows or 1, -1)
+                into.add_offset(number, constants, np.ones(constants.shape, dtype=bool))
     if not (np.isfinite(into.coef).all() and np.isfinite(into.intercept).all()):
         raise ModelFileError("folds to NaN or infinite coefficients")
     findings = [

@@ -33,6 +33,8 @@ class Rule:
         The result is read off the operand's shape.
     keeps_shape : bool
         The result has the first operand's shape (said where `call` cannot tell).
+    infinite : frozenset of int
+        Operands that may hold infinite constants (the mask of an attention).
     labels : bool
         Applied to labels (decisions) and constants, the operation makes labels again.
     handles : {"numbers", "values", "graphs"}
@@ -49,6 +51,7 @@ class Rule:
     moves: Literal["", "first", "all"] = ""
     reads_shape: bool = False
     keeps_shape: bool = False
+    infinite: frozenset[int] = frozenset()
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     costly: bool = False

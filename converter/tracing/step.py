@@ -127,6 +127,8 @@ class Step:
             return Items(tuple(self._opaque(value, own, parents) for value in result.values))
         if isinstance(result, (Affine, Linked, Decided)):
             return Opaque(own, parents, result)
+        if isinstance(result, Opaque):
+            return replace(result, own=own + result.own, parents=result.parents + parents)
         return result
 
     def _misplaced(self, operands: list[Value]) -> list[Finding]:
@@ -216,7 +218,10 @@ class Step:
 
     def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
         try:
-            prepared = [_prepare(o, traced) for o in operands]
+            prepared = [
+                o if place in rule.infinite else _prepare(o, traced)
+                for place, o in enumerate(operands)
+            ]
         except NotFinite:
             raise NotAffine(NOT_FINITE) from None
         if not rule.moves and any(
@@ -275,7 +280,9 @@ class Step:
         if result is None:
             result = NotAffine("has an output that its specification leaves undefined")
         if isinstance(result, NotAffine):
-            return Opaque((Finding(self.node.name, self.node.operation, result.reason),), (), None)
+            operation = result.operation or self.node.operation
+            stand_in = None if result.shape is None else self.tape.source(result.shape)
+            return Opaque((Finding(self.node.name, operation, result.reason),), (), stand_in)
         if isinstance(result, (Linked, Decided)) and not result.node:
             operation = result.operation or self.node.operation
             return replace(result, node=self.node.name, operation=operation)

@@ -18,6 +18,8 @@ from converter.network import Graph, Node
 from converter.semantics import Rule
 from converter.semantics.onnx import (
     arithmetic,
+    attention,
+    carried,
     classical,
     constants,
     contrib,
@@ -26,14 +28,17 @@ from converter.semantics.onnx import (
     indexing,
     layout,
     linking,
+    losses,
     movement,
     nonlinear,
+    normalization,
     pooling,
     quantization,
     recurrent,
     reduction,
     reference,
     resize,
+    rotary,
     sampling,
     sequences,
     signal,
@@ -43,11 +48,14 @@ from converter.semantics.onnx.operator import Operator
 #: Operators of the default domain.
 OPERATORS: dict[str, Operator] = {
     **arithmetic.OPERATORS,
+    **attention.OPERATORS,
+    **carried.OPERATORS,
     **constants.OPERATORS,
     **control.OPERATORS,
     **indexing.OPERATORS,
     **layout.OPERATORS,
     **linking.OPERATORS,
+    **losses.OPERATORS,
     **movement.OPERATORS,
     **quantization.OPERATORS,
     **reduction.OPERATORS,
@@ -57,7 +65,9 @@ OPERATORS: dict[str, Operator] = {
     **resize.OPERATORS,
     **sampling.OPERATORS,
     **signal.OPERATORS,
+    **rotary.OPERATORS,
     **nonlinear.OPERATORS,
+    **normalization.OPERATORS,
     **sequences.OPERATORS,
 }
 
@@ -132,6 +142,7 @@ def rule_for(node: Node) -> Rule:
         moves=operator.moves,
         reads_shape=operator.reads_shape,
         keeps_shape=operator.keeps_shape,
+        infinite=operator.infinite,
         labels=operator.labels,
         handles=operator.handles,
     )

@@ -1,4 +1,4 @@
-"""Sums, products and what is made of them: Add, MatMul, Gemm, BatchNormalization ..."""
+"""Sums, products and what is made of them: Add, MatMul, Gemm ..."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import check_size
-from converter.tracing.primitives import finite
 
 
 def add(a: Any, b: Any) -> Any:
@@ -92,56 +91,6 @@ def gemm_7(
     transB: int = 0,
 ) -> Any:
     return gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
-
-
-def batch_normalization(
-    x: Any, scale: Any, b: Any, mean: Any, var: Any, *, epsilon: float = 1e-5, momentum: float = 0.9
-) -> Any:
-    """Inference form: (x - mean) / sqrt(var + epsilon) * scale + b along axis 1."""
-    if np.ndim(x) < 2:
-        raise ValueError("BatchNormalization needs a batch and a channel axis")
-    channels = (x.shape[1],) + (1,) * (np.ndim(x) - 2)
-    scale, b, mean, var = (np.reshape(p, channels) for p in (scale, b, mean, var))
-    return _normalize(x, scale, b, mean, var, epsilon)
-
-
-def batch_normalization_7(
-    x: Any,
-    scale: Any,
-    b: Any,
-    mean: Any,
-    var: Any,
-    *,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    spatial: int = 1,
-) -> Any:
-    if spatial:
-        return batch_normalization(x, scale, b, mean, var, epsilon=epsilon, momentum=momentum)
-    return _normalize(x, scale, b, mean, var, epsilon)
-
-
-def batch_normalization_14(
-    x: Any,
-    scale: Any,
-    b: Any,
-    input_mean: Any,
-    input_var: Any,
-    *,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    training_mode: int = 0,
-) -> Any:
-    if training_mode:
-        raise NotAffine("normalises by the statistics of the batch (training_mode is set)")
-    return batch_normalization(x, scale, b, input_mean, input_var, epsilon=epsilon)
-
-
-def _normalize(x: Any, scale: Any, b: Any, mean: Any, var: Any, epsilon: float) -> Any:
-    if isinstance(var, np.ndarray):
-        var = finite(var)
-    factor = np.divide(scale, np.sqrt(np.add(var, np.float64(epsilon))))
-    return np.add(np.multiply(np.subtract(x, mean), factor), b)
 
 
 def dropout_7(data: Any, *, ratio: float = 0.5) -> Any:
@@ -243,10 +192,6 @@ def _diagonal(operand: Any, term: str) -> Any:
 
 OPERATORS: dict[str, Operator] = {
     "Add": Operator({7: add}),
-    "BatchNormalization": Operator(
-        {7: batch_normalization_7, 9: batch_normalization, 14: batch_normalization_14},
-        accepts="scale, bias, mean and variance are constant (inference)",
-    ),
     "Div": Operator({7: div}, accepts="the divisor is constant"),
     "Dropout": Operator(
         {7: dropout_7, 12: dropout}, inert=frozenset({"seed"}), accepts="always (inference)"

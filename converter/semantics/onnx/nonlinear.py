@@ -14,28 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from converter.errors import NotAffine
 from converter.links import expit
+from converter.semantics.onnx.normalization import STATISTICS
 from converter.semantics.onnx.operator import Operator
-from converter.tracing.affine import Affine
+from converter.semantics.onnx.refusal import refuse, traced
 from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
 
 _COMPARE = "compares values that depend on the input"
-_STATISTICS = "normalises by statistics of the values themselves"
 _ROUNDS = "rounds a value that depends on the input"
 _LIMITS = "limits a value that depends on the input"
-
-
-def _traced(*values: Any) -> bool:
-    return any(isinstance(value, (Affine, Linked)) for value in values)
-
-
-def _refuse(reason: str, *values: Any) -> None:
-    """Refuse traced operands."""
-    if any(isinstance(value, Linked) for value in values):
-        raise UsedLink()
-    if _traced(*values):
-        raise NotAffine(reason)
 
 
 def _unary(function: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -56,7 +43,7 @@ def _extreme(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def apply(*data: Any) -> Any:
         if len(data) == 1:
             return data[0]
-        _refuse(CHOICE, *data)
+        refuse(CHOICE, *data)
         result = data[0]
         for other in data[1:]:
             result = function(result, other)
@@ -66,7 +53,7 @@ def _extreme(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
-    _refuse(CHOICE, condition)
+    refuse(CHOICE, condition)
     if isinstance(x, Linked) or isinstance(y, Linked):
         raise UsedLink()
     return np.where(condition, x, y)
@@ -79,7 +66,7 @@ def _relu(x: Any) -> Any:
 def leaky_relu(X: Any, *, alpha: float = 0.01) -> Any:
     if alpha == 1.0:
         return X
-    _refuse(ACTIVATION, X)
+    refuse(ACTIVATION, X)
     return np.where(X < 0, np.multiply(X, np.asarray(alpha, X.dtype)), X)
 
 
@@ -88,7 +75,7 @@ def prelu(X: Any, slope: Any) -> Any:
         if np.broadcast_shapes(np.shape(X), slope.shape) != np.shape(X):
             raise ValueError("the slope does not broadcast to the value")
         return X
-    _refuse(ACTIVATION, X)
+    refuse(ACTIVATION, X)
     # In the slope the operator is linear.
     return np.where(X < 0, np.multiply(slope, X), X)
 
@@ -96,14 +83,14 @@ def prelu(X: Any, slope: Any) -> Any:
 def thresholded_relu(X: Any, *, alpha: float = 1.0) -> Any:
     if alpha == -math.inf:
         return X
-    _refuse(ACTIVATION, X)
+    refuse(ACTIVATION, X)
     return np.where(alpha < X, X, np.zeros((), X.dtype))
 
 
 def shrink(input: Any, *, bias: float = 0.0, lambd: float = 0.5) -> Any:
     if lambd <= 0.0 and bias == 0.0:
         return input
-    _refuse(ACTIVATION, input)
+    refuse(ACTIVATION, input)
     zero = np.zeros((), input.dtype)
     high = np.where(input > lambd, input - np.asarray(bias, input.dtype), zero)
     return np.where(input < -lambd, input + np.asarray(bias, input.dtype), high)
@@ -114,11 +101,11 @@ def _elu(x: Any, *, alpha: float = 1.0) -> Any:
 
 
 def clip(input: Any, min: Any = None, max: Any = None) -> Any:
-    _refuse("limits by a value that depends on the input", min, max)
-    if _traced(input):
+    refuse("limits by a value that depends on the input", min, max)
+    if traced(input):
         if (min is None or _unlimited(min, -1.0)) and (max is None or _unlimited(max, 1.0)):
             return input
-        _refuse(_LIMITS, input)
+        refuse(_LIMITS, input)
     result = input if min is None else np.maximum(input, min)
     return np.asarray(result if max is None else np.minimum(result, max))
 
@@ -130,7 +117,7 @@ def _unlimited(bound: Any, sign: float) -> bool:
 def clip_6(input: Any, *, min: float = -3.4028235e38, max: float = 3.4028235e38) -> Any:
     """Without bounds: the defaults are the ends of float32, in which the operator computes."""
     limit = float(np.finfo(np.float32).max)
-    if _traced(input) and min <= -limit and max >= limit:
+    if traced(input) and min <= -limit and max >= limit:
         return input
     low, high = np.float64(min), np.float64(max)
     if isinstance(input, np.ndarray) and input.dtype.kind == "f":
@@ -143,14 +130,14 @@ def pow_(x: Any, y: Any) -> Any:
     if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
         power = np.power(x.astype(np.float64) if x.dtype.kind in "iu" else x, y)
         return np.asarray(power).astype(x.dtype)
-    if _traced(x) and isinstance(y, np.ndarray) and np.all((y == 1) | (y == 0)):
+    if traced(x) and isinstance(y, np.ndarray) and np.all((y == 1) | (y == 0)):
         if np.all(y == 1):
             shape = np.broadcast_shapes(np.shape(x), y.shape)
             return x if shape == np.shape(x) else np.broadcast_to(x, shape)
         if not isinstance(x, Linked):
             return np.where(y == 1, x, np.ones(()))
-    _refuse("a power of a value that depends on the input", x)
-    _refuse("a power whose exponent depends on the input", y)
+    refuse("a power of a value that depends on the input", x)
+    refuse("a power whose exponent depends on the input", y)
     return np.power(x, y)
 
 
@@ -158,7 +145,7 @@ def swish(X: Any, *, alpha: float = 1.0) -> Any:
     """``x * sigmoid(alpha x)``: half of x where alpha is 0."""
     if alpha == 0.0:
         return np.multiply(X, np.asarray(0.5, X.dtype) if isinstance(X, np.ndarray) else 0.5)
-    _refuse(ACTIVATION, X)
+    refuse(ACTIVATION, X)
     return (X * expit(alpha * X)).astype(X.dtype)
 
 
@@ -271,7 +258,6 @@ OPERATORS: dict[str, Operator] = {
     "SwiGLU": Operator({28: swi_glu}, accepts="the gate is constant, or alpha is 0"),
     "Swish": Operator({24: swish}, accepts="alpha is 0"),
     **_refused(FUNCTION, "Det", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"),
-    **_refused(FUNCTION, "SoftmaxCrossEntropyLoss"),
     **_refused(
         CHOICE,
         *("MaxRoiPool", "TopK", "NonMaxSuppression", "NonZero", "Unique", "StringSplit"),
@@ -280,16 +266,11 @@ OPERATORS: dict[str, Operator] = {
     ),
     **_refused(FUNCTION, "GlobalLpPool"),
     **_refused(
-        _STATISTICS,
-        *("GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization"),
-        *("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),
+        STATISTICS,
+        *("LRN", "LpNormalization", "MeanVarianceNormalization"),
         keeps_shape=True,
     ),
     **_refused("a gated recurrent layer multiplies values that depend on the input", "GRU", "LSTM"),
-    **_refused(
-        "an attention layer multiplies values that depend on the input",
-        *("Attention", "LinearAttention"),
-    ),
     **_refused(
         _ROUNDS,
         *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"),

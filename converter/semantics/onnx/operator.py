@@ -18,7 +18,7 @@ class Operator:
         on any value that depends on the input (on constants onnx's reference is asked).
     refusal : str
         Why the operator is refused on a value that depends on the input; empty if it need not be.
-    moves, shape_operands, reads_shape, keeps_shape, labels, handles
+    moves, shape_operands, reads_shape, keeps_shape, infinite, labels, handles
         See `converter.semantics.Rule`.
     inert : frozenset of str
         Attributes that exist and have no effect on inference.
@@ -36,6 +36,7 @@ class Operator:
     reads_shape: bool = False
     keeps_shape: bool = False
     inert: frozenset[str] = frozenset()
+    infinite: frozenset[int] = frozenset()
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     random: bool = False
