@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ModelFileError, NotAffine
+from converter.tracing.operators import Operators
 from converter.tracing.primitives import (
     Broadcast,
     Join,
@@ -111,7 +112,7 @@ def check_size(shape: Sequence[int]) -> None:
         )
 
 
-class Affine:
+class Affine(Operators):
     """An array whose elements are affine functions of the network's inputs.
 
     Parameters
@@ -193,37 +194,6 @@ class Affine:
         if rule is None:
             raise NotAffine(f"applies {func.__name__} to a value that depends on the input")
         return rule(*args, **kwargs)
-
-    def __add__(self, other: Any) -> Any:
-        return np.add(self, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        return np.subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return np.subtract(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return np.multiply(self, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Any:
-        return np.divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return np.divide(other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return np.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return np.matmul(other, self)
-
-    def __neg__(self) -> Any:
-        return np.negative(self)
 
 
 def pin(value: Any, sizes: Sequence[int]) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from converter.errors import NotAffine, printable
 from converter.semantics.keras.layer import Layer
-from converter.tracing.linked import Linked, UsedLink, sigmoid
+from converter.tracing.algebra import sigmoid
+from converter.tracing.linked import Linked, UsedLink
 
 ACTIVATION = "a non-linear activation of a value that depends on the input"
 SOFTMAX = "a softmax; only a sigmoid at the very end is a known link"

@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
-from converter.tracing import linked
+from converter.tracing import algebra
 from converter.tracing.affine import Affine, check_size, note
 from converter.tracing.linked import Decided, Linked, UsedLink
 
@@ -45,12 +45,12 @@ def linear_regressor(
     if post_transform == "LOGISTIC":
         if targets == 1:
             note(X, "post_transform LOGISTIC of a single target is ignored by onnxruntime")
-        return _float(linked.sigmoid(score), X)
+        return _float(algebra.sigmoid(score), X)
     if post_transform == "PROBIT":
         note(X, _PROBIT)
-        return _float(linked.normal_cdf(score), X)
+        return _float(algebra.normal_cdf(score), X)
     if post_transform == "SOFTMAX" and targets > 1:
-        return _float(linked.softmax(score, (1,)), X)
+        return _float(algebra.softmax(score, (1,)), X)
     raise NotAffine(f"post_transform {post_transform!r}, on which runtimes disagree")
 
 
@@ -156,7 +156,7 @@ def svm_classifier(
 def _pair(score: Any, post_transform: str) -> Any:
     """Return the values of two classes from the second one's score."""
     if post_transform == "LOGISTIC":
-        p = linked.sigmoid(score)
+        p = algebra.sigmoid(score)
         return np.concatenate([np.subtract(1.0, p), p], axis=1)
     if post_transform == "NONE":
         return np.concatenate([np.subtract(1.0, score), score], axis=1)
@@ -167,9 +167,9 @@ def _transformed(scores: Any, post_transform: str) -> Any:
     if post_transform == "NONE":
         return scores
     if post_transform == "LOGISTIC":
-        return linked.sigmoid(scores)
+        return algebra.sigmoid(scores)
     if post_transform == "SOFTMAX":
-        return linked.softmax(scores, (1,))
+        return algebra.softmax(scores, (1,))
     raise NotAffine(f"post_transform {post_transform!r}, which is no known link")
 
 
@@ -272,7 +272,7 @@ def normalizer(X: Any, *, norm: str = "MAX") -> Any:
     if norm not in ("MAX", "L1", "L2"):
         raise NotAffine(f"has the unknown norm {norm!r}")
     axis = np.ndim(X) - 1
-    if norm == "L1" and linked.sums_to_one(X, (axis,)):
+    if norm == "L1" and algebra.sums_to_one(X, (axis,)):
         return X
     if isinstance(X, Linked):
         raise UsedLink()

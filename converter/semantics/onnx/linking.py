@@ -10,7 +10,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
-from converter.tracing import linked
+from converter.tracing import algebra
 from converter.tracing.affine import Affine
 from converter.tracing.linked import CHOICE, FUNCTION, Linked, UsedLink
 
@@ -26,23 +26,23 @@ def _in_type(result: Any, like: Any) -> Any:
 
 
 def exp(input: Any) -> Any:
-    return _in_type(linked.exp(input), input)
+    return _in_type(algebra.exp(input), input)
 
 
 def log(input: Any) -> Any:
-    return _in_type(linked.log(input), input)
+    return _in_type(algebra.log(input), input)
 
 
 def sigmoid(X: Any) -> Any:
-    return _in_type(linked.sigmoid(X), X)
+    return _in_type(algebra.sigmoid(X), X)
 
 
 def tanh(input: Any) -> Any:
-    return _in_type(linked.tanh(input), input)
+    return _in_type(algebra.tanh(input), input)
 
 
 def erf(input: Any) -> Any:
-    return _in_type(linked.erf(input), input)
+    return _in_type(algebra.erf(input), input)
 
 
 def reciprocal(X: Any) -> Any:
@@ -71,13 +71,13 @@ def log_softmax_1(input: Any, *, axis: int = 1) -> Any:
 def _softmax(x: Any, axes: tuple[int, ...]) -> Any:
     if _single(x, axes):
         return np.ones(np.shape(x))
-    return linked.softmax(x, axes)
+    return algebra.softmax(x, axes)
 
 
 def _log_softmax(x: Any, axes: tuple[int, ...]) -> Any:
     if _single(x, axes):
         return np.zeros(np.shape(x))
-    return linked.log_softmax(x, axes)
+    return algebra.log_softmax(x, axes)
 
 
 def _single(x: Any, axes: tuple[int, ...]) -> bool:
@@ -101,7 +101,7 @@ def _trailing(axis: int, x: Any) -> tuple[int, ...]:
 
 def _hardmax(x: Any, axes: tuple[int, ...]) -> Any:
     if isinstance(x, Linked):
-        return linked.decide(x, x.shape)
+        return algebra.decide(x, x.shape)
     if _single(x, axes):
         return np.ones(np.shape(x))
     if isinstance(x, Affine):
@@ -140,7 +140,7 @@ def _reduce(reducer: Any, data: Any, axes: Any, keepdims: int, noop: int = 0) ->
 
 def _largest(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     if isinstance(data, Affine):
-        return linked.maximum_along(data, axes, keepdims)
+        return algebra.maximum_along(data, axes, keepdims)
     if isinstance(data, Linked):
         raise UsedLink()
     return np.max(data, axis=axes, keepdims=keepdims)
@@ -176,7 +176,7 @@ def _compare(function: Any) -> Any:
     def compare(A: Any, B: Any) -> Any:
         for one, other in ((A, B), (B, A)):
             if isinstance(one, (Affine, Linked)) and isinstance(other, np.ndarray):
-                return linked.decide(one, np.broadcast_shapes(one.shape, other.shape))
+                return algebra.decide(one, np.broadcast_shapes(one.shape, other.shape))
         if isinstance(A, (Affine, Linked)) or isinstance(B, (Affine, Linked)):
             raise (
                 UsedLink()
@@ -196,7 +196,7 @@ def _arg(function: Any, data: Any, axis: int, keepdims: int, last: int) -> Any:
     if isinstance(data, (Affine, Linked)) and data.shape[axis] == 1:
         return np.zeros(shape, np.int64)
     if isinstance(data, (Affine, Linked)) and axis:
-        return linked.decide(data, shape)
+        return algebra.decide(data, shape)
     if isinstance(data, (Affine, Linked)):
         raise NotAffine(CHOICE)
     if last:
@@ -223,16 +223,16 @@ def arg_min(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: i
 
 
 def _l1(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return np.sum(linked.absolute(data), axis=axes, keepdims=keepdims)
+    return np.sum(algebra.absolute(data), axis=axes, keepdims=keepdims)
 
 
 def absolute(X: Any) -> Any:
-    return _in_type(linked.absolute(X), X)
+    return _in_type(algebra.absolute(X), X)
 
 
 def round_(X: Any) -> Any:
     if isinstance(X, Linked):
-        return linked.decide(X, X.shape)
+        return algebra.decide(X, X.shape)
     if isinstance(X, Affine):
         raise NotAffine(_ROUNDS)
     return np.asarray(np.round(X))
@@ -263,7 +263,7 @@ OPERATORS: dict[str, Operator] = {
         accepts="it cannot be negative (a probability, an exponential)",
     ),
     "ReduceLogSumExp": Operator(
-        {1: _by_attribute(linked.log_sum_exp), 18: _by_input(linked.log_sum_exp)},
+        {1: _by_attribute(algebra.log_sum_exp), 18: _by_input(algebra.log_sum_exp)},
         accepts="it spells a softmax, or runs over one element",
     ),
     "ReduceMax": Operator(

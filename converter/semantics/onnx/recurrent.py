@@ -12,7 +12,7 @@ from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
 from converter.semantics.onnx.precision import contract, double, floating, in_type_of
 from converter.tracing.affine import check_size, pin
-from converter.tracing.linked import sigmoid
+from converter.tracing.algebra import sigmoid
 
 # Steps are unrolled one by one, and each looks at all states once; this many take seconds.
 _MOST_LOOKS = 1 << 29
