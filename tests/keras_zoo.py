@@ -249,6 +249,30 @@ AFFINE: dict[str, Callable[[], keras.Model]] = {
         wide_output,
     )
 }
+
+
+def softmax() -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((4,)), layers.Dense(5), layers.Dense(3, activation="softmax")]
+    )
+
+
+def softmax_layer() -> keras.Model:
+    x = keras.Input((4,))
+    y = layers.Reshape((3, 2))(layers.Dense(6)(x))
+    return keras.Model(x, layers.Softmax(axis=1)(y))
+
+
+def exponential() -> keras.Model:
+    return keras.Sequential([keras.Input((4,)), layers.Dense(2, activation="exponential")])
+
+
+LINKED: dict[str, tuple[Callable[[], keras.Model], str]] = {
+    "softmax": (softmax, "softmax"),
+    "softmax_layer": (softmax_layer, "softmax"),
+    "exponential": (exponential, "log"),
+}
+
 LOGISTIC: dict[str, Callable[[], keras.Model]] = {
     case.__name__: case for case in (logistic, logistic_layer)
 }
@@ -341,7 +365,7 @@ def nested_relu() -> keras.Model:
 #: Case -> the layers that must be named, in order.
 REFUSED: dict[str, tuple[Callable[[], keras.Model], tuple[str, ...]]] = {
     "hidden_relu": (hidden_relu, ("bent", "bent_too")),
-    "relu_layers": (relu_layers, ("r", "leaky", "e", "p", "s")),
+    "relu_layers": (relu_layers, ("r", "leaky", "e", "p")),
     "hidden_sigmoid": (hidden_sigmoid, ("gate",)),
     "sigmoid_twice": (sigmoid_twice, ("first",)),
     "product": (product, ("times",)),

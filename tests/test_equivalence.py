@@ -45,6 +45,18 @@ def test_keras(saved_keras, name, suffix):
         _close(folded.predict(points if len(points) > 1 else points[0]), values)
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("name", keras_zoo.LINKED)
+def test_keras_links(saved_keras, name, suffix):
+    case, link = keras_zoo.LINKED[name]
+    model, *paths = saved_keras(case)
+    path = paths[suffix == "h5"]
+    (points,) = _points([(4,)], 6)
+    folded = converter.fold(path)
+    assert folded.link == link
+    _close(folded.predict(points), model.predict(points, verbose=0))
+
+
 def _original(path, points):
     """Run the model: onnxruntime, or the reference where it lacks a double-precision kernel."""
     try:

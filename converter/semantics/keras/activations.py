@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,22 +10,29 @@ import numpy as np
 
 from converter.errors import NotAffine, printable
 from converter.semantics.keras.layer import Layer
-from converter.tracing.algebra import sigmoid
+from converter.tracing.algebra import exp, sigmoid, softmax
 from converter.tracing.linked import Linked, UsedLink
 
 ACTIVATION = "a non-linear activation of a value that depends on the input"
-SOFTMAX = "a softmax; only a sigmoid at the very end is a known link"
+SOFTMAX = "a softmax of another kind, which is no known link"
+
+#: Names of keras.activations that are links where nothing follows.
+LINKS: dict[str, Callable[[Any], Any]] = {
+    "exponential": exp,
+    "sigmoid": sigmoid,
+    "softmax": lambda x: softmax(x, (np.ndim(x) - 1,)),
+}
 
 #: Names of keras.activations that are not linear, with the reason.
 NONLINEAR: dict[str, str] = dict.fromkeys(
     (
-        *("celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid"),
+        *("celu", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid"),
         *("hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "log_sigmoid", "mish", "relu"),
         *("relu6", "selu", "silu", "soft_shrink", "softplus", "softsign", "sparse_plus"),
         *("sparse_sigmoid", "squareplus", "swish", "tanh", "tanh_shrink", "threshold"),
     ),
     ACTIVATION,
-) | dict.fromkeys(("softmax", "log_softmax", "sparsemax"), SOFTMAX)
+) | dict.fromkeys(("log_softmax", "sparsemax"), SOFTMAX)
 
 
 def activate(x: Any, activation: Any) -> Any:
@@ -33,15 +41,15 @@ def activate(x: Any, activation: Any) -> Any:
     Raises
     ------
     NotAffine
-        If it is not linear (or a sigmoid), custom, or unknown.
+        If it is neither linear nor a link, custom, or unknown.
     """
     if activation is None or activation == "linear":
         return x
     if not isinstance(activation, str):
         raise NotAffine(_custom(activation), operation="activation", shape=np.shape(x))
-    if activation == "sigmoid":
-        linked = sigmoid(x)
-        return replace(linked, operation="sigmoid") if isinstance(linked, Linked) else linked
+    if activation in LINKS:
+        linked = LINKS[activation](x)
+        return replace(linked, operation=activation) if isinstance(linked, Linked) else linked
     if activation in NONLINEAR:
         if isinstance(x, Linked):
             raise UsedLink()
@@ -68,6 +76,16 @@ def activation_layer(x: Any, *, activation: Any) -> Any:
     return activate(x, activation)
 
 
+def softmax_layer(x: Any, *, axis: Any = -1) -> Any:
+    """Return the softmax along an axis, or along several at once."""
+    axes = axis if isinstance(axis, (list, tuple)) else [axis]
+    rank = np.ndim(x)
+    if not all(isinstance(one, int) and -rank <= one < rank for one in axes):
+        raise NotAffine(f"has the axis {axis!r}, which does not exist", shape=np.shape(x))
+    linked = softmax(x, tuple(one % rank for one in axes))
+    return replace(linked, operation="Softmax") if isinstance(linked, Linked) else linked
+
+
 def _refused(reason: str, *names: str) -> dict[str, Layer]:
     return {name: Layer(None, reason, keeps_shape=True) for name in names}
 
@@ -75,5 +93,5 @@ def _refused(reason: str, *names: str) -> dict[str, Layer]:
 LAYERS: dict[str, Layer] = {
     "Activation": Layer(activation_layer),
     **_refused(ACTIVATION, "ELU", "LeakyReLU", "PReLU", "ReLU", "ThresholdedReLU"),
-    **_refused(SOFTMAX, "Softmax"),
+    "Softmax": Layer(softmax_layer),
 }
