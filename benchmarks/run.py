@@ -6,7 +6,8 @@
     and ``converter convert`` against a hand-written Keras + numpy + statsmodels script;
 (b) in one process: models folded per second, against ``keras.models.load_model``;
 (c) a Dense chain of --size MB, .keras and .onnx: fold against load_model + numpy products (and
-    onnx.load + numpy products), and against merely reading the file's bytes.
+    onnx.load + numpy products), and against merely reading the file's bytes;
+(d) ONNX graphs of 10,000 and --nodes nodes: fold against loading and probing with onnxruntime.
 """
 
 from __future__ import annotations
@@ -169,14 +170,61 @@ def large_models(repeat: int, megabytes: int) -> None:
             line(f"(c) fold, {size:.0f} MB {path.suffix}", ours, reading, "reading the bytes")
 
 
+def many_nodes(repeat: int, nodes: int) -> None:
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from onnx import helper, numpy_helper
+
+    import converter
+
+    def saved(path: Path, count: int) -> Path:
+        steps = [
+            helper.make_node(("Add", "Mul", "Sub")[i % 3], [f"v{i}", "w"], [f"v{i + 1}"])
+            for i in range(count)
+        ]
+        weight = numpy_helper.from_array(np.array([1.0, 0.999, 1.001], np.float32), "w")
+        graph = helper.make_graph(
+            steps,
+            "chain",
+            [helper.make_tensor_value_info("v0", 1, ["rows", 3])],
+            [helper.make_tensor_value_info(f"v{count}", 1, ["rows", 3])],
+            [weight],
+        )
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+            path,
+        )
+        return path
+
+    def probed(path: Path) -> object:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        points = np.vstack([np.zeros(3), np.eye(3)]).astype(np.float32)
+        return session.run(None, {"v0": points})
+
+    with tempfile.TemporaryDirectory() as name:
+        for count in (10_000, nodes):
+            path = saved(Path(name) / f"{count}.onnx", count)
+            line(
+                f"(d) fold, {count:,} nodes",
+                seconds(lambda path=path: converter.fold(path), repeat),
+                seconds(lambda path=path: probed(path), repeat),
+                "onnxruntime, probed",
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=250, help="MB of the large model")
     parser.add_argument("--repeat", type=int, default=5, help="runs that count, per figure")
+    parser.add_argument("--nodes", type=int, default=100_000, help="nodes of the large graph")
     given = parser.parse_args()
     whole_processes(given.repeat)
     small_models(given.repeat)
     large_models(given.repeat, given.size)
+    many_nodes(min(given.repeat, 3), given.nodes)
 
 
 if __name__ == "__main__":

@@ -178,8 +178,9 @@ class Affine(Operators):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         from converter.tracing.functions import UFUNCS
 
-        if not all(isinstance(arg, _OPERANDS) for arg in args):
-            return NotImplemented  # the other value's own rules decide
+        for arg in args:
+            if arg.__class__ is not Affine and not isinstance(arg, _OPERANDS):
+                return NotImplemented  # the other value's own rules decide
         rule = UFUNCS.get(ufunc)
         if method != "__call__" or kwargs or rule is None:
             raise NotAffine(f"takes {ufunc.__name__} of a value that depends on the input")

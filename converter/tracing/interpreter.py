@@ -173,7 +173,9 @@ class _Run:
         readers = Counter(name for _, node in nodes for name in (*node.inputs, *node.captured))
         readers.update(wanted)
         for place, node in nodes:
-            operands = [scope.look_up(name, node) for name in node.inputs]
+            operands = [
+                edges[name] if name in edges else scope.look_up(name, node) for name in node.inputs
+            ]
             rule = self.rules.get(id(node))
             if rule is None:
                 try:
@@ -196,7 +198,7 @@ class _Run:
                 raise ModelFileError(
                     f"the constants computed up to {where(node)} take far more memory than the file"
                 )
-            for name in (*node.inputs, *node.captured):
+            for name in (*node.inputs, *node.captured) if node.captured else node.inputs:
                 readers[name] -= 1
                 if not readers[name]:
                     edges.pop(name, None)

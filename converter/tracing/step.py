@@ -41,6 +41,9 @@ Place = tuple[int, ...]
 # given length beyond their end.
 SizeLog = dict[tuple[str, Place], np.ndarray]
 
+# What a rule may stumble over in a damaged file.
+_EXPECTED = (ModelFileError, ValueError, IndexError, TypeError, OverflowError, MemoryError)
+
 _LABEL = "a decision whose result is used further"
 
 
@@ -70,6 +73,10 @@ class Step:
         self, operands: list[Value], bodies: Callable[..., Any] | None = None
     ) -> Sequence[Value]:
         """Return the node's results; of a refused operation, Opaque values."""
+        if bodies is None:
+            plainly = self._plainly(operands)
+            if plainly is not None:
+                return plainly
         own: list[Finding] = []
         parents: tuple[Opaque, ...] = ()
         plain = operands
@@ -118,6 +125,44 @@ class Step:
             ]
         if own or parents:
             return [self._opaque(result, tuple(own), parents) for result in results]
+        return results
+
+    def _plainly(self, operands: list[Value]) -> Sequence[Value] | None:
+        """Return the results of an affine operation with nothing to be said about it.
+
+        Nearly all nodes are such. Whatever is out of the ordinary, a refusal included, gives None
+        and is looked at again with care; what it left on the tape is read by nobody.
+        """
+        rule = self.meaning
+        if (
+            not isinstance(rule, Rule)
+            or rule.refusal
+            or rule.reads_shape
+            or rule.infinite
+            or rule.handles != "numbers"
+        ):
+            return None
+        traced = False
+        for operand in operands:
+            kind = type(operand)
+            if kind is Affine:
+                traced = True
+            elif operand is not None and (kind is not np.ndarray or operand.dtype.kind == "O"):
+                return None
+        if not traced:
+            return None
+        self.tape.origin = self.node.name
+        try:
+            results = rule.call([_prepare(operand, True) for operand in operands])
+        except (NotAffine, *_EXPECTED):
+            self.tape.cut.clear()
+            return None
+        if self.tape.cut or len(results) != len(self.node.outputs):
+            self.tape.cut.clear()
+            return None
+        for result in results:
+            if type(result) is not Affine or 0 in result.shape:
+                return None
         return results
 
     def _opaque(
@@ -261,7 +306,7 @@ class Step:
             raise NotAffine(NOT_FINITE) from None
         except ModelFileError as error:
             raise type(error)(f"{where(self.node)}: {error}") from None
-        except (ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
+        except _EXPECTED as error:
             shapes = [list(getattr(o, "shape", ())) for o in operands if o is not None]
             raise ModelFileError(
                 f"{where(self.node)} cannot be computed on operands of shapes {shapes}: "
