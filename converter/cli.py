@@ -256,6 +256,7 @@ def _folded(model: AffineModel) -> str:
     lines = [
         f"{printable(model.path)}: {model.family}, link {model.link}, loss {printable(loss)}",
     ]
+    lines += [f"  note: {printable(note)}" for note in model.notes]
     names = [printable(name) for name in model.feature_names]
     width = max(len(name) for name in (*names, "(intercept)"))
     for row, output in enumerate(model.output_names):

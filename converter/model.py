@@ -162,6 +162,8 @@ class AffineModel:
             "coef": self.coef.tolist(),
             "intercept": self.intercept.tolist(),
             "has_intercept": self.has_intercept.tolist(),
+            "groups": list(self.groups),
+            "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:

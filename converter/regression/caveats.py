@@ -29,6 +29,7 @@ def training_caveats(model: AffineModel, family: str) -> list[str]:
             "penalty, so the coefficients need not be the optimum of the plain loss."
         )
     said.extend(f"The {note}." for note in model.training.notes)
+    said.extend(f"{note[:1].upper()}{note[1:]}." for note in map(printable, model.notes))
     return said
 
 
