@@ -52,6 +52,10 @@ class ModelFileError(ValueError):
     """The file is damaged, hostile, or not a model that this package reads."""
 
 
+class TooLarge(ModelFileError):
+    """More would be needed than is allowed. Seen by callers as a ModelFileError."""
+
+
 class NotFinite(ModelFileError):
     """A weight or a constant holds a NaN or an infinity. Seen by callers as a ModelFileError."""
 

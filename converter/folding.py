@@ -7,8 +7,9 @@ tangent for each input to the outputs; the one with fewer rows to carry is run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from converter.errors import (
     NotAffine,
     NotFinite,
     Rejected,
+    TooLarge,
     printable,
 )
 from converter.network import Input, Network, Output
@@ -29,9 +31,13 @@ from converter.tracing.items import Items
 from converter.tracing.linked import Decided, Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.sizes import SizeDependent
+from converter.tracing.uniform import uniform, uniform_constants
 
 # Coefficients that a fold may have: 256 MB of float64.
 _MAX_COEFFICIENTS = 1 << 25
+
+# Numbers of rows that are tried on a network that seems to take one row only.
+_SIZES_TRIED = 24
 
 MIXES_ROWS = "mixes the rows of a batch: the prediction for one observation depends on the others"
 
@@ -307,34 +313,90 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
     rules: Rules = {}
     try:
         three = trace(network, shapes(3), outputs, rules, 3)
-        sizes, found = three.sizes, [getattr(value, "shape", None) for value in three.outputs]
-        del three  # its tape may hold a hundred megabytes of indices
-        two = trace(network, shapes(2), outputs, rules, 2, sizes)
-    except ModelFileError:
-        # Some exporters fix the number of rows inside and leave it open at the door.
-        one = trace(network, shapes(1), outputs, rules)
-        if all(
-            isinstance(value, (Affine, Linked, Decided)) and value.shape[:1] == (1,)
-            for value in one.outputs
-        ):
-            return 1, one
+        two = trace(network, shapes(2), outputs, rules, 2, three.sizes)
+    except TooLarge:
         raise
-    findings = []
-    for output, at_two, at_three in zip(outputs, two.outputs, found, strict=True):
-        if isinstance(at_two, (Opaque, Items)):
-            continue
-        shape = getattr(at_two, "shape", None)
-        if isinstance(at_two, SizeDependent) or (
-            shape is None
-            or at_three is None
-            or shape[:1] != (2,)
-            or at_three[:1] != (3,)
-            or shape[1:] != at_three[1:]
-        ):
-            findings.append(Finding(output.name, "output", MIXES_ROWS))
-    if findings and not any(isinstance(value, Opaque) for value in two.outputs):
+    except ModelFileError:
+        one = _one_row(network, shapes, outputs, rules)
+        if one is None:
+            raise
+        return 1, one
+    findings = _mixing(outputs, two, three)
+    if findings:
+        # Beside what is refused the traces may run apart: now each knows of the other.
+        three = trace(network, shapes(3), outputs, rules, 3, two.sizes)
+        findings = _mixing(outputs, two, three)
+    if findings:
         raise Rejected(network.path, findings)
     return 2, two
+
+
+def _one_row(
+    network: Network,
+    shapes: Callable[[int], list[tuple[int, ...]]],
+    outputs: Sequence[Output],
+    rules: Rules,
+) -> Trace | None:
+    """Trace one row: some exporters fix that number inside and leave it open at the door.
+
+    None if the network takes other numbers of rows as well: those that its own sizes suggest.
+    """
+    try:
+        one = trace(network, shapes(1), outputs, rules)
+    except ModelFileError:
+        return None
+    for value in one.outputs:
+        if not isinstance(value, (Affine, Linked, Decided)) or value.shape[:1] != (1,):
+            return None
+    sizes = {size for entry in one.tape.entries for size in entry.shape}
+    for rows in sorted({2, 3, *sizes} - {0, 1})[:_SIZES_TRIED]:
+        try:
+            trace(network, shapes(rows), outputs, rules)
+        except ModelFileError:
+            continue
+        return None
+    return one
+
+
+def _mixing(outputs: Sequence[Output], two: Trace, three: Trace) -> list[Finding]:
+    return [
+        Finding(output.name, "output", MIXES_ROWS)
+        for output, at_two, at_three in zip(outputs, two.outputs, three.outputs, strict=True)
+        if not isinstance(at_two, (Opaque, Items)) and not _row_by_row(two, at_two, three, at_three)
+    ]
+
+
+def _row_by_row(two: Trace, at_two: Any, three: Trace, at_three: Any) -> bool:
+    """Tell whether an output is the same function of each row, for any number of rows."""
+    a, b = (value.source if isinstance(value, Decided) else value for value in (at_two, at_three))
+    if type(a) is not type(b) or isinstance(a, SizeDependent):
+        return False
+    if any(
+        value.shape[:1] != (rows,) for value, rows in ((a, 2), (b, 3), (at_two, 2), (at_three, 3))
+    ):
+        return False
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a[:1], b[:1]) and all(
+            np.array_equal(v, np.broadcast_to(v[:1], v.shape)) for v in (a, b)
+        )
+    pair: tuple[Any, Any] = (a, b)
+    if isinstance(a, Linked) and isinstance(b, Linked):
+        if a.function != b.function or not (
+            uniform_constants(a.scale, b.scale) and uniform_constants(a.shift, b.shift)
+        ):
+            return False
+        if a.groups is not None and b.groups is not None:
+            try:
+                own = [
+                    _row_groups(v.groups.reshape(-1)[v.place], rows)  # type: ignore[union-attr]
+                    for v, rows in ((a, 2), (b, 3))
+                ]
+            except NotAffine:
+                return False
+            if not np.array_equal(own[0], own[1]):
+                return False
+        pair = (a.argument(), b.argument())
+    return uniform(two.tape, three.tape, [pair])
 
 
 def _sweep(

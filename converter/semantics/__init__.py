@@ -35,6 +35,8 @@ class Rule:
         The result has the first operand's shape (said where `call` cannot tell).
     infinite : frozenset of int
         Operands that may hold infinite constants (the mask of an attention).
+    elementwise : bool
+        Each element of the result is computed from those in its place.
     labels : bool
         Applied to labels (decisions) and constants, the operation makes labels again.
     handles : {"numbers", "values", "graphs"}
@@ -52,6 +54,7 @@ class Rule:
     reads_shape: bool = False
     keeps_shape: bool = False
     infinite: frozenset[int] = frozenset()
+    elementwise: bool = False
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     costly: bool = False

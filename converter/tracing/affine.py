@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.errors import ModelFileError, NotAffine
+from converter.errors import ModelFileError, NotAffine, TooLarge
 from converter.tracing.operators import Operators
 from converter.tracing.primitives import (
     Broadcast,
@@ -84,7 +84,7 @@ class Tape:
         if isinstance(primitive, Take) and primitive.index is not None:
             self._index_bytes += primitive.index.nbytes
             if self._index_bytes > _MAX_INDEX_BYTES:
-                raise ModelFileError(
+                raise TooLarge(
                     f"moves elements about too often: more than {_MAX_INDEX_BYTES >> 20} MB would "
                     "be needed to remember where to"
                 )
@@ -106,7 +106,7 @@ def check_size(shape: Sequence[int]) -> None:
     if shape and min(shape) < 0:
         raise ModelFileError(f"a value has the impossible shape {list(shape)}")
     if math.prod(shape) > MAX_ELEMENTS:
-        raise ModelFileError(
+        raise TooLarge(
             f"a value of shape {list(shape)} has more than the {MAX_ELEMENTS:,} elements "
             "that are traced at most"
         )

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from converter.errors import Finding, ModelFileError, NotAffine, printable
+from converter.errors import Finding, ModelFileError, NotAffine, TooLarge, printable
 from converter.network import Graph, Input, Network, Node, Output
 from converter.semantics import Rule, rule_for
 from converter.tracing.affine import Affine, Tape
 from converter.tracing.linked import Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.reach import depends_only_on
+from converter.tracing.sizes import SizeDependent
 from converter.tracing.step import Place, SizeLog, Step, Value, where
 
 # Bytes that operations on constants alone may allocate in one trace, beyond 8 x the file.
@@ -97,6 +98,7 @@ def trace(
             value = run.tape.source(shape, KINDS[declared.dtype])
         traced.append(value)
         edges[declared.name] = _not_numbers(declared) if value is None else value
+    run.log["rows", ()] = np.array(rows)
     run.execute(network.nodes, [output.edge for output in outputs], _Scope(edges), ())
     for output in outputs:
         if output.edge not in edges:
@@ -107,8 +109,15 @@ def trace(
 
 
 def _settled(value: Value, own: set[int]) -> Value:
-    """Return what stands in for a refused value, if it turns out to read nothing refused."""
-    if isinstance(value, Opaque) and value.for_any_rows():
+    """Return what stands in for a refused value, if it turns out to read nothing refused.
+
+    A constant that was merely shaped by the number of rows is a constant again.
+    """
+    if value is None:
+        raise ModelFileError("an output of the model is empty (an optional without a value)")
+    if isinstance(value, SizeDependent) and not value.mask.any():
+        return value.value
+    if isinstance(value, Opaque) and not value.rows:
         inner = value.stand_in
         read = inner.base if isinstance(inner, Linked) else inner
         if isinstance(read, Affine) and depends_only_on(read, own):
@@ -195,7 +204,7 @@ class _Run:
                 if isinstance(result, np.ndarray) and result.base is None:
                     self.budget -= result.nbytes
             if self.budget < 0:
-                raise ModelFileError(
+                raise TooLarge(
                     f"the constants computed up to {where(node)} take far more memory than the file"
                 )
             for name in (*node.inputs, *node.captured) if node.captured else node.inputs:
@@ -214,9 +223,7 @@ class _Run:
         nodes = self.needed[id(graph)]
         self.steps += 1 + len(nodes)
         if self.steps > _MAX_STEPS:
-            raise ModelFileError(
-                f"runs more than {_MAX_STEPS:,} operations inside loops and branches"
-            )
+            raise TooLarge(f"runs more than {_MAX_STEPS:,} operations inside loops and branches")
         edges = dict(graph.constants)
         edges.update(zip(graph.inputs, values, strict=True))
         inner = _Scope(edges, scope)

@@ -29,7 +29,7 @@ class Opaque:
         and what reads none of the refused elements is not refused. None where the shape of the
         refused result is not known.
     rows : bool
-        The number of rows is at fault, which taints everything computed from the result.
+        The number of rows is at fault, here or on the way.
     serial : int
         Rises in the order in which nodes are run.
     """
@@ -45,10 +45,6 @@ class Opaque:
         """Everything found on the way from the inputs to here, in the network's order."""
         reached = sorted(self._reached(), key=lambda value: value.serial)
         return tuple(dict.fromkeys(finding for value in reached for finding in value.own))
-
-    def for_any_rows(self) -> bool:
-        """Tell whether nothing on the way is at fault for its number of rows."""
-        return not any(value.rows for value in self._reached())
 
     def _reached(self) -> list[Opaque]:
         seen = {id(self)}

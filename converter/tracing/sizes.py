@@ -12,14 +12,17 @@ class SizeDependent:
     """Numbers read off a shape whose leading size is the trace's own choice.
 
     They may shape a value (the target of a reshape), for that is what they are made for; they
-    may not enter its numbers.
+    may not enter its numbers. Nor may the number of elements of a constant that was shaped so.
 
     Parameters
     ----------
     value : ndarray
     mask : ndarray of bool, the shape of `value`
         Which elements depend on the number of rows.
+    shaped : bool
+        Whether the shape of `value` does.
     """
 
     value: np.ndarray
     mask: np.ndarray
+    shaped: bool = False

@@ -15,6 +15,7 @@ from converter.errors import (
     ModelFileError,
     NotAffine,
     NotFinite,
+    TooLarge,
     printable,
 )
 from converter.network import Node
@@ -73,7 +74,7 @@ class Step:
         self, operands: list[Value], bodies: Callable[..., Any] | None = None
     ) -> Sequence[Value]:
         """Return the node's results; of a refused operation, Opaque values."""
-        if bodies is None:
+        if bodies is None and not (self.tape.rows and self._shapes_by_numbers()):
             plainly = self._plainly(operands)
             if plainly is not None:
                 return plainly
@@ -102,7 +103,7 @@ class Step:
             if shapeless:
                 if rule.refusal:
                     raise NotAffine(rule.refusal)
-                return [Opaque((), parents, None)] * count
+                return [_refused((), parents, None)] * count
             try:
                 results = self._evaluate(rule, plain)
             except UsedLink:
@@ -118,14 +119,20 @@ class Step:
             else:
                 shapes = None if rule is None else _shapes(rule, plain)
             if shapes is None or len(shapes) < count:
-                return [Opaque(tuple(own), parents, None, refused.rows)] * count
+                return [_refused(own, parents, None, refused.rows)] * count
             return [
-                Opaque(tuple(own), parents, self.tape.source(shape), refused.rows)
+                _refused(own, parents, self.tape.source(shape), refused.rows)
                 for shape in shapes[:count]
             ]
+        if parents and rule.reads_shape and self.tape.rows:
+            # Of what was refused not even the sizes follow a known law.
+            return [_refused(own, parents, None)] * count
         if own or parents:
             return [self._opaque(result, tuple(own), parents) for result in results]
         return results
+
+    def _shapes_by_numbers(self) -> bool:
+        return isinstance(self.meaning, Rule) and bool(self.meaning.shape_operands)
 
     def _plainly(self, operands: list[Value]) -> Sequence[Value] | None:
         """Return the results of an affine operation with nothing to be said about it.
@@ -171,9 +178,10 @@ class Step:
         if isinstance(result, Items):
             return Items(tuple(self._opaque(value, own, parents) for value in result.values))
         if isinstance(result, (Affine, Linked, Decided)):
-            return Opaque(own, parents, result)
+            return _refused(own, parents, result)
         if isinstance(result, Opaque):
-            return replace(result, own=own + result.own, parents=result.parents + parents)
+            merged = result.parents + parents
+            return _refused(own + result.own, merged, result.stand_in, result.rows)
         return result
 
     def _misplaced(self, operands: list[Value]) -> list[Finding]:
@@ -198,14 +206,21 @@ class Step:
                 raise UsedLink
             raise NotAffine(rule.refusal)
         masks: list[np.ndarray | None] = []
-        dependent = False
+        dependent = shaped = False
         if SizeDependent in kinds:
             masks = [o.mask if isinstance(o, SizeDependent) else None for o in operands]
+            shaped = any(isinstance(o, SizeDependent) and o.shaped for o in operands)
             operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
             where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
             dependent = bool(where)
             if traced and not rule.shape_operands.issuperset(where):
                 raise NotAffine("its numbers depend on how many rows there are", rows=True)
+            if traced and not self._lawful(operands, masks, where):
+                raise NotAffine("has a size that is no multiple of the number of rows", rows=True)
+        if self.tape.rows:
+            for p in rule.shape_operands:
+                if p < len(operands) and isinstance(operands[p], np.ndarray):
+                    self.log["law", (*self.place, p)] = operands[p]
         results = self._call(rule, operands, traced)
         if self.tape.cut:
             self._check_cut()
@@ -217,17 +232,54 @@ class Step:
                 if isinstance(result, Affine) and 0 in result.shape:
                     raise NotAffine("takes rows that are not there in every batch", rows=True)
         if rule.reads_shape and traced:
-            self.log["shape", self.place] = results[0]
-            if self.other is None:
-                return results
-            seen = self.other.get(("shape", self.place))
-            if seen is None or seen.shape != results[0].shape:
-                return [SizeDependent(results[0], np.ones(results[0].shape, dtype=bool))]
-            differs = np.not_equal(results[0], seen)
-            return [SizeDependent(results[0], differs)] if differs.any() else results
-        if dependent and not traced:
-            return self._masked(rule, results, operands, masks)
+            return [self._read_off(results[0])]
+        if traced:
+            return [self._sized(place, result) for place, result in enumerate(results)]
+        if rule.reads_shape and not shaped:
+            return results
+        if dependent or shaped:
+            return self._masked(rule, results, operands, masks, shaped)
         return results
+
+    def _lawful(
+        self, operands: list[Value], masks: list[np.ndarray | None], where: list[int]
+    ) -> bool:
+        """Tell whether numbers that shape a value are multiples of the number of rows."""
+        for p in where:
+            if self.other is None:
+                continue
+            rows = int(self.other.get(("rows", ()), np.array(0)))
+            seen = self.other.get(("law", (*self.place, p)))
+            own = np.asarray(operands[p])
+            if seen is None or seen.shape != own.shape:
+                return False
+            mine, theirs = (a[masks[p]].astype(np.int64) for a in (own, seen))
+            if np.any(mine <= 0) or np.any(mine * rows != theirs * self.tape.rows):
+                return False
+        return True
+
+    def _read_off(self, numbers: np.ndarray) -> Value:
+        """Say which numbers, read off a traced value's shape, depend on the number of rows."""
+        self.log["shape", self.place] = numbers
+        if self.other is None:
+            return numbers
+        seen = self.other.get(("shape", self.place))
+        if seen is None or seen.shape != numbers.shape:
+            return SizeDependent(numbers, np.ones(numbers.shape, dtype=bool), True)
+        differs = np.not_equal(numbers, seen)
+        return SizeDependent(numbers, differs) if differs.any() else numbers
+
+    def _sized(self, place: int, result: Value) -> Value:
+        """Mark a constant that came of traced values if it has one element for each row."""
+        if not isinstance(result, np.ndarray) or not self.tape.rows:
+            return result
+        key = ("sized", (*self.place, place))
+        self.log[key] = np.array(result.shape)
+        if self.other is None:
+            return result
+        if np.array_equal(self.other.get(key, np.array(-1)), result.shape):
+            return result
+        return SizeDependent(result, np.zeros(result.shape, dtype=bool), True)
 
     def _decided(self, rule: Rule, operands: list[Value]) -> Sequence[Value]:
         """Apply an operation to labels: with constants alone it makes labels again."""
@@ -285,7 +337,7 @@ class Step:
                 continue
             largest = max(np.size(o) for o in prepared) if prepared else 0
             if result.size > max(largest, MAX_ELEMENTS):
-                raise ModelFileError(
+                raise TooLarge(
                     f"{where(self.node)} makes a constant of {result.size:,} elements; at most "
                     f"{MAX_ELEMENTS:,} are computed"
                 )
@@ -334,28 +386,45 @@ class Step:
         return result
 
     def _masked(
-        self, rule: Rule, results: Sequence[Value], operands: list[Value], masks: list[Any]
+        self,
+        rule: Rule,
+        results: Sequence[Value],
+        operands: list[Value],
+        masks: list[Any],
+        shaped: bool,
     ) -> Sequence[Value]:
         """Say which elements of a constant's result depend on the number of rows."""
-        shaping = all(
-            mask is None or not mask.any() or position in rule.shape_operands
-            for position, mask in enumerate(masks)
-        )
-        if shaping:
-            return results
-        if not rule.moves or any(
-            mask is not None and mask.any() and rule.moves == "first" and position
-            for position, mask in enumerate(masks)
-        ):
+        where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
+        if rule.shape_operands.issuperset(where) and not rule.reads_shape:
+            lawful = self._lawful(operands, masks, where)
+            if lawful and (where or not shaped or rule.moves or rule.elementwise):
+                return [_dependent(r, np.zeros(np.shape(r), dtype=bool), True) for r in results]
+        if rule.elementwise and len(results) == 1:
+            shape = np.shape(results[0])
+            known = [mask for mask in masks if mask is not None]
+            joint = np.zeros(shape, dtype=bool)
+            for mask in known:
+                joint = joint | mask
+            return [_dependent(results[0], np.broadcast_to(joint, shape), shaped)]
+        if not rule.moves or any(rule.moves == "first" and position for position in where):
             return [_all_dependent(result) for result in results]
         moved = [
             _mask_of(operand, mask) if rule.moves == "all" or position == 0 else operand
             for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
         ]
         return [
-            _dependent(result, mask)
+            _dependent(result, mask, shaped)
             for result, mask in zip(results, rule.call(moved), strict=False)
         ]
+
+
+def _refused(
+    own: Sequence[Finding],
+    parents: tuple[Opaque, ...],
+    stand_in: Value,
+    rows: bool = False,
+) -> Opaque:
+    return Opaque(tuple(own), parents, stand_in, rows or any(parent.rows for parent in parents))
 
 
 def where(node: Node) -> str:
@@ -370,15 +439,15 @@ def _is_link(value: Value) -> bool:
 def _all_dependent(result: Value) -> Value:
     if isinstance(result, Items):
         return Items(tuple(_all_dependent(value) for value in result.values))
-    return SizeDependent(result, np.ones(np.shape(result), dtype=bool))
+    return SizeDependent(result, np.ones(np.shape(result), dtype=bool), True)
 
 
-def _dependent(result: Value, mask: Value) -> Value:
+def _dependent(result: Value, mask: Value, shaped: bool) -> Value:
     if isinstance(result, Items):
         pairs = zip(result.values, mask.values, strict=True)
-        return Items(tuple(_dependent(*pair) for pair in pairs))
+        return Items(tuple(_dependent(*pair, shaped) for pair in pairs))
     mask = np.asarray(mask, dtype=bool)
-    return SizeDependent(result, mask) if mask.any() else result
+    return SizeDependent(result, mask, shaped) if shaped or mask.any() else result
 
 
 def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:
@@ -404,7 +473,7 @@ def _check_broadcast(constants: list[Value]) -> None:
     except ValueError:
         return  # no elementwise operation: what else can grow checks for itself
     if size > max(MAX_ELEMENTS, *(math.prod(shape) for shape in shapes), 0):
-        raise ModelFileError(
+        raise TooLarge(
             f"makes a constant of {size:,} elements; at most {MAX_ELEMENTS:,} are computed"
         )
 
