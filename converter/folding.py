@@ -153,30 +153,52 @@ def settle(network: Network, outputs: Sequence[Output]) -> tuple[list[Settled], 
     Rejected
         If one of them is no regression.
     """
-    rows, traced = _trace(network, outputs)
-    settled: list[Settled] = []
-    findings: list[Finding] = []
-    labels = [
-        output for output, value in zip(outputs, traced.outputs, strict=True) if _is_label(value)
-    ]
-    aside = labels if len(labels) < len(outputs) else []
-    notes = [f"output {printable(one.name)} holds labels and is set aside" for one in aside]
-    for output, value in zip(outputs, traced.outputs, strict=True):
-        if output in aside:
-            continue
-        try:
-            settled.append(_resolve(output, value, rows))
-        except Rejected as rejected:
-            findings.extend(rejected.findings)
-        except NotAffine as refused:
-            node, operation = refused.node or output.name, refused.operation or "output"
-            findings.append(Finding(node, operation, refused.reason))
+    found, traced, rows = judge(network, outputs)
+    findings = [finding for one in found if not isinstance(one, Settled) for finding in one]
     if findings:
         raise Rejected(network.path, tuple(dict.fromkeys(findings)))
+    settled = [one for one in found if isinstance(one, Settled)]
+    aside = [
+        output for output, one in zip(outputs, found, strict=True) if not isinstance(one, Settled)
+    ]
+    notes = [f"output {printable(one.name)} holds labels and is set aside" for one in aside]
     settled[0] = replace(
         settled[0], notes=(*dict.fromkeys(traced.tape.notes), *notes, *settled[0].notes)
     )
     return settled, traced, rows
+
+
+def judge(
+    network: Network, outputs: Sequence[Output]
+) -> tuple[list[Settled | tuple[Finding, ...]], Trace, int | None]:
+    """Trace a network and say of each output what it is, or why it is no regression.
+
+    Returns
+    -------
+    found : list of (Settled or tuple of Finding)
+        One for each output; no findings for labels that are set aside.
+    traced : Trace
+    rows : int or None
+        See `settle`.
+    """
+    rows, traced, mixing = _trace(network, outputs)
+    mixed = {finding.node: finding for finding in mixing}
+    labels = [_is_label(value) for value in traced.outputs]
+    found: list[Settled | tuple[Finding, ...]] = []
+    for output, value, label in zip(outputs, traced.outputs, labels, strict=True):
+        if label and not all(labels):
+            found.append(())
+        elif output.name in mixed:
+            found.append((mixed[output.name],))
+        else:
+            try:
+                found.append(_resolve(output, value, rows))
+            except Rejected as rejected:
+                found.append(rejected.findings)
+            except NotAffine as refused:
+                node, operation = refused.node or output.name, refused.operation or "output"
+                found.append((Finding(node, operation, refused.reason),))
+    return found, traced, rows
 
 
 def _is_label(value: object) -> bool:
@@ -193,6 +215,12 @@ def _resolve(output: Output, value: object, rows: int | None) -> Settled:
         if not isinstance(value.source, Linked):
             raise NotAffine(
                 "a label chosen among scores, with no link",
+                node=value.node,
+                operation=value.operation,
+            )
+        if rows is not None and value.source.shape[:1] != (rows,):
+            raise NotAffine(
+                "a decision on probabilities that do not have the rows first",
                 node=value.node,
                 operation=value.operation,
             )
@@ -247,7 +275,7 @@ def _row_groups(groups: np.ndarray, rows: int | None) -> np.ndarray:
     return numbered[0]
 
 
-def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Trace]:
+def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Trace, list[Finding]]:
     """Trace the network on two rows where the leading size is open.
 
     Returns
@@ -256,6 +284,8 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
         Rows on the leading axis; None if there is no such axis: then the whole of every input is
         one observation.
     traced : Trace
+    mixing : list of Finding
+        Outputs whose rows are not all the same function of their own inputs alone.
     """
     for one in network.inputs:
         if one.dtype not in KINDS:
@@ -286,8 +316,8 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     if ones and all(
         isinstance(value, (Opaque, Items)) or value.shape[:1] == (1,) for value in traced.outputs
     ):
-        return 1, traced
-    return None, traced
+        return 1, traced, []
+    return None, traced, []
 
 
 def _numeric(one: Input) -> bool:
@@ -304,7 +334,7 @@ def _show(shape: Sequence[int | None]) -> str:
     return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
 
 
-def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Trace]:
+def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Trace, list[Finding]]:
     """Trace two rows, and three: what holds for both counts does not depend on the count."""
 
     def shapes(rows: int) -> list[tuple[int, ...]]:
@@ -320,15 +350,13 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
         one = _one_row(network, shapes, outputs, rules)
         if one is None:
             raise
-        return 1, one
+        return 1, one, []
     findings = _mixing(outputs, two, three)
     if findings:
         # Beside what is refused the traces may run apart: now each knows of the other.
         three = trace(network, shapes(3), outputs, rules, 3, two.sizes)
         findings = _mixing(outputs, two, three)
-    if findings:
-        raise Rejected(network.path, findings)
-    return 2, two
+    return 2, two, findings
 
 
 def _one_row(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from converter.errors import Finding, ModelFileError, Rejected, printable
-from converter.folding import Folded, fold_network
+from converter.folding import Folded, Settled, fold_network, judge
 from converter.formats import read
 from converter.model import AffineModel, element_names
 from converter.network import Loss, Network, Output
@@ -203,11 +203,7 @@ def _reports(
         folded = fold_outputs(network, outputs)
     except Rejected as rejected:
         if len(outputs) > 1:
-            each = [_reports(network, [output]) for output in outputs]
-            return (
-                tuple(reports[0] for reports, _ in each),
-                tuple(dict.fromkeys(note for _, notes in each for note in notes)),
-            )
+            return _each(network, outputs)
         loss = network.training.losses.get(outputs[0].name)
         name = outputs[0].name
         return (OutputReport(name, None, "rejected", None, None, loss, rejected.findings),), ()
@@ -236,6 +232,31 @@ def _reports(
             )
         )
     return tuple(reports), folded.notes
+
+
+def _each(
+    network: Network, outputs: Sequence[Output]
+) -> tuple[tuple[OutputReport, ...], tuple[str, ...]]:
+    """Report on outputs of which some are refused: these by themselves, the others together."""
+    found, _, _ = judge(network, outputs)
+    pairs = list(zip(outputs, found, strict=True))
+    good = [output for output, one in pairs if isinstance(one, Settled) or not one]
+    reports: dict[str, OutputReport] = {}
+    notes: tuple[str, ...] = ()
+    if good and len(good) < len(outputs):
+        accepted, notes = _reports(network, good)
+        reports = {one.name: one for one in accepted}
+    for output, one in pairs:
+        if output.name in reports:
+            continue
+        if isinstance(one, Settled):  # the rows mix in ways that only the sweep sees
+            reports[output.name] = _reports(network, [output])[0][0]
+        else:
+            loss = network.training.losses.get(output.name)
+            reports[output.name] = OutputReport(
+                output.name, None, "rejected", None, None, loss, one
+            )
+    return tuple(reports[output.name] for output in outputs), notes
 
 
 def fold(

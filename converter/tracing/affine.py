@@ -22,6 +22,7 @@ from converter.tracing.primitives import (
     Join,
     Primitive,
     Shape,
+    Shift,
     Source,
     Take,
 )
@@ -30,7 +31,9 @@ from converter.tracing.primitives import (
 # A picture of 224 x 224 with 64 channels has 3.2 million.
 MAX_ELEMENTS = 1 << 23
 # Bytes of gather indices on one tape.
-_MAX_INDEX_BYTES = 1 << 27
+_MAX_INDEX_BYTES = 1 << 28
+# Elements that all steps of one trace may compute, constants included.
+_MAX_WORK = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Tape:
         self.notes: list[str] = []
         # The node under way, for messages.
         self.origin = ""
-        self._index_bytes = 0
+        self._index_bytes = self._work = 0
 
     def record(self, primitive: Primitive, operands: Sequence[Affine], shape: Shape) -> Affine:
         """Append a step and return its value."""
@@ -78,19 +81,40 @@ class Tape:
         self, primitive: Primitive, operands: Sequence[Affine], shape: Shape, kind: str
     ) -> Affine:
         check_size(shape)
+        self.spend(math.prod(shape))
         for operand in operands:
             if operand.tape is not self:
                 raise AssertionError("values of two traces were mixed (please report this)")
-        if isinstance(primitive, Take) and primitive.index is not None:
-            self._index_bytes += primitive.index.nbytes
-            if self._index_bytes > _MAX_INDEX_BYTES:
-                raise TooLarge(
-                    f"moves elements about too often: more than {_MAX_INDEX_BYTES >> 20} MB would "
-                    "be needed to remember where to"
-                )
+        if isinstance(primitive, Take):
+            if primitive.index is not None:
+                self._remember(primitive.index.nbytes)
+        elif isinstance(primitive, Join):
+            self._remember(sum(index.nbytes for index in primitive.indices))
+        elif isinstance(primitive, Shift) and primitive.where is not None:
+            self._remember(primitive.constant.nbytes)
         indices = tuple([operand.index for operand in operands])
         self.entries.append(Entry(primitive, indices, shape, self.origin))
         return Affine(self, len(self.entries) - 1, shape, kind)
+
+    def spend(self, elements: int) -> None:
+        """Account for elements computed.
+
+        Raises
+        ------
+        TooLarge
+            If all steps together come to too many: a small file must not cost minutes.
+        """
+        self._work += elements
+        if self._work > _MAX_WORK:
+            raise TooLarge(f"computes more than {_MAX_WORK:,} elements in all")
+
+    def _remember(self, size: int) -> None:
+        self._index_bytes += size
+        if self._index_bytes > _MAX_INDEX_BYTES:
+            raise TooLarge(
+                f"moves elements about too often: more than {_MAX_INDEX_BYTES >> 20} MB would be "
+                "needed to remember where to"
+            )
 
 
 def check_size(shape: Sequence[int]) -> None:

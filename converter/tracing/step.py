@@ -331,8 +331,13 @@ class Step:
                 _check_broadcast(prepared)
             return rule.call(prepared)
 
+        if not traced:
+            self.tape.spend(sum(o.size for o in prepared if isinstance(o, np.ndarray)))
         results = self._guarded(call, operands)
         for result in results:
+            if isinstance(result, Linked):
+                # It holds three arrays where a traced value holds none.
+                self.tape.spend(32 * result.size)
             if not isinstance(result, np.ndarray) or result.size <= MAX_ELEMENTS:
                 continue
             largest = max(np.size(o) for o in prepared) if prepared else 0

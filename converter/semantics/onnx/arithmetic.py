@@ -54,7 +54,10 @@ def identity(x: Any) -> Any:
 
 def matmul(a: Any, b: Any) -> Any:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and min(a.ndim, b.ndim) > 1:
-        check_size((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
+        shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+        check_size(shape)
+        if a.dtype.kind != "f" and math.prod(shape) * a.shape[-1] > _MAX_PRODUCTS:
+            raise ValueError(f"takes more than {_MAX_PRODUCTS:,} products of integers")
     return np.matmul(a, b)
 
 
@@ -141,8 +144,8 @@ def einsum(*Inputs: Any, equation: str) -> Any:
     return result
 
 
-# Products that one equation may ask for: a second's work.
-_MAX_PRODUCTS = 1 << 30
+# Products of integers, or of an equation, that are computed at once: half a second's work.
+_MAX_PRODUCTS = 1 << 27
 # Labels for the axes of an ellipsis, which no equation of letters holds.
 _ELLIPSIS = "".join(chr(0x3B1 + n) for n in range(25))
 

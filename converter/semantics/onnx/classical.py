@@ -28,6 +28,7 @@ def scaler(X: Any, *, offset: Any = (), scale: Any = ()) -> Any:
     shift, factor = (np.asarray(v, dtype=np.float64) for v in (offset, scale))
     if not len(shift) == len(factor) or len(shift) not in (1, width):
         raise ValueError(f"{len(shift)} offsets and {len(factor)} scales for {width} columns")
+    X = X.as_float() if isinstance(X, Affine) else X
     return _float(np.multiply(np.subtract(X, shift), factor), X)
 
 
@@ -146,7 +147,7 @@ def svm_classifier(
     scores = _scores(X, np.concatenate(weights), rho, len(weights))
     if classes > 2:
         scores = _transformed(scores, post_transform)
-    elif post_transform == "NONE" and not np.all(duals >= 0.0):
+    elif post_transform == "NONE":
         scores = np.concatenate([np.negative(scores), scores], axis=1)
     else:
         scores = _pair(scores, post_transform)

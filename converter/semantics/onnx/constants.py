@@ -146,6 +146,8 @@ def eye_like(input: Any, *, dtype: int | None = None, k: int = 0) -> Any:
         raise ValueError("needs two axes")
     if dtype is not None and dtype not in TYPES:
         raise NotAffine(f"makes numbers of the type {dtype}, which is not supported")
+    if dtype is None and isinstance(input, Affine) and input.kind != "f":
+        raise NotAffine("makes integers of a type that is not known")
     own = input.dtype if isinstance(input, np.ndarray) else np.dtype(np.float64)
     check_size(shape)
     row, column = np.ogrid[: shape[0], : shape[1]]

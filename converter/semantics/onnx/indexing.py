@@ -13,6 +13,9 @@ from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import check_size, pin
 from converter.tracing.linked import CHOICE
 
+# Updates that may meet in one place.
+_MAX_ROUNDS = 1024
+
 
 def gather(data: Any, indices: Any, *, axis: int = 0) -> Any:
     where = _indices(indices)
@@ -146,6 +149,8 @@ def _rounds(places: np.ndarray, size: int) -> list[np.ndarray]:
     start = np.maximum.accumulate(np.where(first, np.arange(order.size), 0))
     turn = np.arange(order.size) - start
     rounds = int(turn.max()) + 1 if turn.size else 0
+    if rounds > _MAX_ROUNDS:
+        raise NotAffine(f"adds more than {_MAX_ROUNDS:,} updates to one place")
     check_size((rounds, size))
     found = []
     for number in range(rounds):

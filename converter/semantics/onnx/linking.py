@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.movement import integers
+from converter.semantics.onnx.movement import check_flags, integers
 from converter.semantics.onnx.operator import Operator
 from converter.tracing import algebra
 from converter.tracing.affine import Affine
@@ -127,12 +127,13 @@ def hardmax_1(input: Any, *, axis: int = 1) -> Any:
 
 
 def _reduce(reducer: Any, data: Any, axes: Any, keepdims: int, noop: int = 0) -> Any:
+    check_flags(keepdims, noop)
     rank = np.ndim(data)
     along = () if axes is None else tuple(_axis(a, data) for a in integers(axes))
     if not along and noop:
         return data
     along = along or tuple(range(rank))
-    if isinstance(data, Affine) and _extent(data.shape, along) == 1:
+    if isinstance(data, Affine) and reducer is not _l1 and _extent(data.shape, along) == 1:
         # Of a single value the largest, the smallest and log(sum(exp)) are the value itself.
         return data if keepdims else np.squeeze(data, axis=along)
     return _in_type(reducer(data, along, bool(keepdims)), data)

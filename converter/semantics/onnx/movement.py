@@ -138,6 +138,7 @@ def _split(data: Any, axis: int, split: Any, parts: int, *, even: bool) -> Any:
         sizes = [width] * (parts - 1) + [size - width * (parts - 1)]
     if sum(sizes) != size or min(sizes) < 0:
         raise ValueError(f"the parts {sizes} do not add up to {size}")
+    pin(data, [size])
     ends = np.cumsum(sizes)
     before = (slice(None),) * (axis % rank)
     return tuple(
@@ -150,6 +151,17 @@ def expand(input: Any, shape: Any) -> Any:
     target = np.broadcast_shapes(np.shape(input), integers(shape))
     check_size(target)
     return np.broadcast_to(input, target)
+
+
+def check_flags(*flags: int) -> None:
+    """Refuse a flag that is neither 0 nor 1, which runtimes read differently.
+
+    Raises
+    ------
+    ValueError
+    """
+    if any(flag not in (0, 1) for flag in flags):
+        raise ValueError(f"has a flag that is neither 0 nor 1 among {list(flags)}")
 
 
 def integers(values: Any) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.movement import integers
+from converter.semantics.onnx.movement import check_flags, integers
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import Affine, check_size
 from converter.tracing.functions import PRODUCT
@@ -20,6 +20,7 @@ def _by_attribute(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give the older form: axes are an attribute; without it, all axes."""
 
     def reduce(data: Any, *, axes: Any = None, keepdims: int = 1) -> Any:
+        check_flags(keepdims)
         along = None if axes is None else integers(axes)
         return _in_own_type(function(data, axis=along, keepdims=bool(keepdims)), data)
 
@@ -37,6 +38,7 @@ def _by_input(function: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(
         data: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
     ) -> Any:
+        check_flags(keepdims, noop_with_empty_axes)
         along = () if axes is None else integers(axes)
         if not along and noop_with_empty_axes:
             return data
@@ -47,6 +49,7 @@ def _by_input(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def cum_sum(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
     """Sum up to each place along an axis."""
+    check_flags(exclusive, reverse)
     along, size = _along(x, axis)
     if isinstance(x, np.ndarray):
         turned = np.flip(x, along) if reverse else x

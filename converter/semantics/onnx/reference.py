@@ -15,7 +15,7 @@ from converter.errors import NotAffine
 from converter.network import Graph, Node
 
 # The reference is written in Python loops, and attributes may ask for large results.
-_MAX_WORK = 1 << 22
+_MAX_WORK = 1 << 17
 
 
 def evaluate(node: Node, operands: list[Any]) -> tuple[Any, ...]:

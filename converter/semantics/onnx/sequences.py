@@ -9,6 +9,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
+from converter.tracing.affine import pin
 from converter.tracing.items import MAX_ITEMS, Items
 
 
@@ -69,6 +70,7 @@ def split_to_sequence(input: Any, split: Any = None, *, axis: int = 0, keepdims:
     if sum(sizes) != size or min(sizes, default=0) < 0:
         raise ValueError(f"the parts {sizes} do not add up to {size}")
     before = (slice(None),) * axis
+    pin(input, [size])
     parts, start = [], 0
     for width in sizes:
         key = start if split is None and not keepdims else slice(start, start + width)
