@@ -36,6 +36,8 @@ from converter.tracing.uniform import uniform, uniform_constants
 # Coefficients that a fold may have: 256 MB of float64.
 _MAX_COEFFICIENTS = 1 << 25
 
+# Numbers that one fold may carry through the tape: some twenty seconds' work.
+_MAX_NUMBERS = 1 << 34
 # Numbers of rows that are tried on a network that seems to take one row only.
 _SIZES_TRIED = 24
 
@@ -467,6 +469,13 @@ def _sweep(
         raise ModelFileError(
             f"has {sum(sizes):,} outputs of {sum(widths):,} inputs each; more than "
             f"{_MAX_COEFFICIENTS:,} coefficients are not computed (choose among the outputs)"
+        )
+    carried = min(sum(sizes), sum(widths)) * (rows or 1)
+    numbers = carried * sum(math.prod(entry.shape) for entry in traced.tape.entries)
+    if numbers > _MAX_NUMBERS:
+        raise TooLarge(
+            f"has {sum(sizes):,} outputs of {sum(widths):,} inputs behind large values: the fold "
+            f"would compute more than {_MAX_NUMBERS:,} numbers (choose among the outputs)"
         )
     into = RowMap(rows or 1, sizes, widths, batched)
     run = forward if (sweep or _cheaper(sum(widths), sum(sizes))) == "forward" else reverse

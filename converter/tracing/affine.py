@@ -19,8 +19,10 @@ from converter.errors import ModelFileError, NotAffine, TooLarge
 from converter.tracing.operators import Operators
 from converter.tracing.primitives import (
     Broadcast,
+    Contract,
     Join,
     Primitive,
+    Scale,
     Shape,
     Shift,
     Source,
@@ -88,6 +90,9 @@ class Tape:
         if isinstance(primitive, Take):
             if primitive.index is not None:
                 self._remember(primitive.index.nbytes)
+        elif isinstance(primitive, (Contract, Scale)):
+            if primitive.constant.base is None:  # computed, and not a view of the file
+                self.spend(16 * primitive.constant.size)
         elif isinstance(primitive, Join):
             self._remember(sum(index.nbytes for index in primitive.indices))
         elif isinstance(primitive, Shift) and primitive.where is not None:

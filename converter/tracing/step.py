@@ -399,11 +399,13 @@ class Step:
         shaped: bool,
     ) -> Sequence[Value]:
         """Say which elements of a constant's result depend on the number of rows."""
+        if any(isinstance(result, Items) for result in results):
+            raise NotAffine("splits what has one element for each row", rows=True)
         where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
         if rule.shape_operands.issuperset(where) and not rule.reads_shape:
             lawful = self._lawful(operands, masks, where)
             if lawful and (where or not shaped or rule.moves or rule.elementwise):
-                return [_dependent(r, np.zeros(np.shape(r), dtype=bool), True) for r in results]
+                return [_shaped(result) for result in results]
         if rule.elementwise and len(results) == 1:
             shape = np.shape(results[0])
             known = [mask for mask in masks if mask is not None]
@@ -439,6 +441,12 @@ def where(node: Node) -> str:
 
 def _is_link(value: Value) -> bool:
     return isinstance(value, (Linked, Decided))
+
+
+def _shaped(result: Value) -> Value:
+    if isinstance(result, Items):
+        return Items(tuple(_shaped(value) for value in result.values))
+    return SizeDependent(result, np.zeros(np.shape(result), dtype=bool), True)
 
 
 def _all_dependent(result: Value) -> Value:

@@ -16,6 +16,8 @@ from converter.network import Graph, Node
 
 # The reference is written in Python loops, and attributes may ask for large results.
 _MAX_WORK = 1 << 17
+# Operators whose loops run over pairs of elements.
+_PAIRS = frozenset({"NonMaxSuppression", "Unique", "TfIdfVectorizer"})
 
 
 def evaluate(node: Node, operands: list[Any]) -> tuple[Any, ...]:
@@ -37,7 +39,8 @@ def evaluate(node: Node, operands: list[Any]) -> tuple[Any, ...]:
         for number in (value if isinstance(value, list) else [value])
         if isinstance(number, int)
     ]
-    if (size + 1) * math.prod(factors) > _MAX_WORK:
+    work = (size + 1) * math.prod(factors)
+    if work > (_MAX_WORK >> 6 if node.operation in _PAIRS else _MAX_WORK):
         raise NotAffine("is not evaluated on constants of this size")
     if any(isinstance(value, Graph) for value in node.attributes.values()):
         raise NotAffine("is not evaluated on constants")
