@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 _REGRESSION, _NONE, _TROUBLE = 0, 1, 2
 
 _model = click.argument("model", type=click.Path(dir_okay=True))
-_output = click.option("--output", metavar="NAME", help="Which output, where there are several.")
+_output = click.option(
+    "--output",
+    metavar="NAME",
+    help="Which output: its name, an element of it (p[1]), or its place.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _file = click.option(
     "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
@@ -126,22 +130,31 @@ def fold(
 
     FILE may end in .json, .csv or .npz. --verify runs MODEL, in onnxruntime or Keras, at random
     and extreme points, and compares; the exit status is 2 if they disagree.
+
+    Exit status: 0 the network is a regression, 1 it is not, 2 trouble.
     """
-    verified = converter.verify(model, output=_place_or_name(output)) if check else None
     folded = converter.fold(
         model, output=_place_or_name(output), scaler=scale, target_scaler=scale_target
     )
+    if out is not None and as_json and Path(out).suffix.lower() != ".json":
+        raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
     if out is not None:
-        if as_json and Path(out).suffix.lower() != ".json":
-            raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
         _write_model(folded, out)
-    elif as_json:
+    elif not as_json:
+        click.echo(_folded(folded))
+    # The coefficients are worth having even where the runtime cannot be asked.
+    verified, trouble = None, None
+    try:
+        verified = converter.verify(model, output=_place_or_name(output)) if check else None
+    except ValueError as error:
+        trouble = error
+    if out is None and as_json:
         extra = {} if verified is None else {"verified": verified.to_dict()}
         _print_json(folded.to_dict() | extra)
-    else:
-        click.echo(_folded(folded))
-    if verified is not None and (out is not None or not as_json):
+    elif verified is not None:
         click.echo(f"\n{verified}", err=not verified.agrees)
+    if trouble is not None:
+        raise ValueError(f"not verified: {trouble}")
     return _REGRESSION if verified is None or verified.agrees else _TROUBLE
 
 
@@ -289,6 +302,7 @@ def _write_model(model: AffineModel, path: str) -> None:
                 feature_names=np.array(model.feature_names),
                 output_names=np.array(model.output_names),
                 link=np.array(model.link),
+                groups=np.array(model.groups),
                 family=np.array(model.family),
             ),
         )

@@ -37,7 +37,7 @@ from converter.tracing.uniform import uniform, uniform_constants
 _MAX_COEFFICIENTS = 1 << 25
 
 # Numbers that one fold may carry through the tape: some twenty seconds' work.
-_MAX_NUMBERS = 1 << 34
+_MAX_NUMBERS = 1 << 33
 # Numbers of rows that are tried on a network that seems to take one row only.
 _SIZES_TRIED = 24
 
@@ -109,7 +109,7 @@ def fold_network(
         raise ModelFileError(_name_culprit(network) or str(error)) from None
     except Rejected as rejected:
         found = [one for one in rejected.findings if one.reason == NOT_FINITE]
-        culprit = _name_culprit(network) if found else ""
+        culprit = _name_culprit(network, np.isnan) if found else ""
         if found and network.dialect == "keras":
             place = f"node {printable(found[0].node)!r} ({printable(found[0].operation)})"
             culprit = culprit or f"{place}: a weight or constant holds NaN or infinite values"
@@ -129,6 +129,8 @@ class Settled:
     link : str
     groups : ndarray of int, or None
         For a softmax, the group of each element.
+    decided : bool
+        Whether the network goes on to a decision on the value.
     """
 
     output: Output
@@ -136,6 +138,7 @@ class Settled:
     link: str
     groups: np.ndarray | None
     notes: tuple[str, ...] = ()
+    decided: bool = False
 
 
 def settle(network: Network, outputs: Sequence[Output]) -> tuple[list[Settled], Trace, int | None]:
@@ -163,7 +166,7 @@ def settle(network: Network, outputs: Sequence[Output]) -> tuple[list[Settled], 
     aside = [
         output for output, one in zip(outputs, found, strict=True) if not isinstance(one, Settled)
     ]
-    notes = [f"output {printable(one.name)} holds labels and is set aside" for one in aside]
+    notes = [f"output {printable(one.name)!r} holds labels and is set aside" for one in aside]
     settled[0] = replace(
         settled[0], notes=(*dict.fromkeys(traced.tape.notes), *notes, *settled[0].notes)
     )
@@ -185,7 +188,7 @@ def judge(
     """
     rows, traced, mixing = _trace(network, outputs)
     mixed = {finding.node: finding for finding in mixing}
-    labels = [_is_label(value) for value in traced.outputs]
+    labels = [_is_label(value, rows) for value in traced.outputs]
     found: list[Settled | tuple[Finding, ...]] = []
     for output, value, label in zip(outputs, traced.outputs, labels, strict=True):
         if label and not all(labels):
@@ -203,12 +206,16 @@ def judge(
     return found, traced, rows
 
 
-def _is_label(value: object) -> bool:
-    return isinstance(value, Decided) or (isinstance(value, np.ndarray) and value.dtype.kind == "O")
+def _is_label(value: object, rows: int | None) -> bool:
+    """Tell whether a value is a decision, or a table of labels that no input changes."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind not in "f" or (rows is not None and value.shape[:1] != (rows,))
+    return isinstance(value, Decided)
 
 
 def _resolve(output: Output, value: object, rows: int | None) -> Settled:
     notes: tuple[str, ...] = ()
+    decided = False
     if isinstance(value, Opaque):
         raise Rejected("", _all_findings(value))
     if isinstance(value, Items):
@@ -227,22 +234,24 @@ def _resolve(output: Output, value: object, rows: int | None) -> Settled:
                 operation=value.operation,
             )
         notes = (
-            f"output {printable(output.name)} is a decision ({printable(value.operation)}) on a "
+            f"output {printable(output.name)!r} is a decision ({printable(value.operation)}) on a "
             "probability; the model reported is that probability's",
         )
-        value = value.source
+        value, decided = value.source, True
     if isinstance(value, SizeDependent):
         raise NotAffine(MIXES_ROWS)
     if isinstance(value, Linked):
         link, inner, groups = value.resolve()
         if groups is not None:
             groups = _row_groups(groups, rows)
-        return Settled(output, inner, link, groups, notes)
+        return Settled(output, inner, link, groups, notes, decided)
     if isinstance(value, Affine):
         return Settled(output, value, "identity", None)
     constant = np.asarray(value)
     if constant.dtype.kind not in "fiub":
         raise NotAffine("holds no numbers")
+    if rows is not None and constant.shape[:1] != (rows,):
+        raise NotAffine("is a constant: no input has a part in it")
     return Settled(output, constant.astype(np.float64), "identity", None)
 
 
@@ -392,8 +401,15 @@ def _mixing(outputs: Sequence[Output], two: Trace, three: Trace) -> list[Finding
     return [
         Finding(output.name, "output", MIXES_ROWS)
         for output, at_two, at_three in zip(outputs, two.outputs, three.outputs, strict=True)
-        if not isinstance(at_two, (Opaque, Items)) and not _row_by_row(two, at_two, three, at_three)
+        if not isinstance(at_two, (Opaque, Items))
+        and not _constant(at_two, at_three)
+        and not _row_by_row(two, at_two, three, at_three)
     ]
+
+
+def _constant(a: Any, b: Any) -> bool:
+    """Tell whether an output is one constant, however many rows there are."""
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b)
 
 
 def _row_by_row(two: Trace, at_two: Any, three: Trace, at_three: Any) -> bool:
@@ -516,7 +532,13 @@ def _cheaper(inputs: int, outputs: int) -> str:
     return "reverse" if outputs <= inputs else "forward"
 
 
-def _name_culprit(network: Network) -> str:
+def _not_finite(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values)
+
+
+def _name_culprit(
+    network: Network, damaged: Callable[[np.ndarray], np.ndarray] = _not_finite
+) -> str:
     """Return a sentence that names the first weight with a NaN or an infinity."""
     named = list(network.constants.items())
     for node in network.nodes:
@@ -526,7 +548,7 @@ def _name_culprit(network: Network) -> str:
             continue
         flat = weight.reshape(-1)
         for start in range(0, flat.size, 1 << 20):
-            bad = ~np.isfinite(flat[start : start + (1 << 20)])
+            bad = damaged(flat[start : start + (1 << 20)])
             if bad.any():
                 return (
                     f"weight {printable(name)!r} holds {np.count_nonzero(bad)} NaN or infinite "

@@ -304,10 +304,11 @@ def fold(
             f"output= (--output), among {among}"
         )
     ((link, family),) = kinds
+    labels = _class_labels(network)
     names = [
         name
         for one, shape in zip(chosen, folded.output_shapes, strict=True)
-        for name in element_names(one.name, shape)
+        for name in _output_names(one, shape, labels.get(one.edge, ()))
     ]
     inputs = tuple(
         (one.name, shape)
@@ -337,6 +338,24 @@ def fold(
 
         model = unscale(model, *scalers_of(scaler, target_scaler))
     return model
+
+
+def _class_labels(network: Network) -> dict[str, tuple[str, ...]]:
+    """Return the labels by which a ZipMap names the columns of an output, by edge."""
+    found = {}
+    for node in network.nodes:
+        if node.operation == "ZipMap" and node.domain == "ai.onnx.ml":
+            own = node.attributes.get("classlabels_strings") or node.attributes.get(
+                "classlabels_int64s", ()
+            )
+            found[node.outputs[0]] = tuple(str(label) for label in own)
+    return found
+
+
+def _output_names(output: Output, shape: tuple[int, ...], labels: Sequence[str]) -> list[str]:
+    if labels and shape == (len(labels),) and len(set(labels)) == len(labels):
+        return [f"{output.name}[{label}]" for label in labels]
+    return element_names(output.name, shape)
 
 
 def family_of(link: str, loss: Loss | None) -> str:

@@ -34,7 +34,7 @@ class Verification:
     runtime : str
         Name and version.
     points : int
-        Inputs at which both were computed.
+        Inputs at which both were computed, without those where the runtime overflowed.
     difference : float
         The largest difference between an output of the runtime and the folded model's.
     bound : float
@@ -42,6 +42,9 @@ class Verification:
     ratio : float
         The largest difference in units of its own bound; at most 1 if all agree.
     agrees : bool
+    conclusive : bool
+        Whether the bound is narrower than the outputs' own range: of deep networks nothing can
+        be said by such a bound.
     """
 
     runtime: str
@@ -50,6 +53,7 @@ class Verification:
     bound: float
     ratio: float
     agrees: bool
+    conclusive: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain Python values, ready for JSON."""
@@ -57,9 +61,12 @@ class Verification:
 
     def __str__(self) -> str:
         verdict = "agree" if self.agrees else "DISAGREE"
+        made = f"{self.bound:.3g}"
+        if not self.conclusive:
+            made += " (more than the outputs vary: this verifies little)"
         return (
             f"verified: the folded model and {self.runtime} {verdict} at {self.points} points; "
-            f"largest difference {self.difference:.3g}, where rounding may make {self.bound:.3g}"
+            f"largest difference {self.difference:.3g}, where rounding may make {made}"
         )
 
 
@@ -107,6 +114,12 @@ def verify(
         settled, traced, rows = settle(network, folded.outputs)
         network.verify()
         grid = _points(network, folded.input_shapes, points, np.random.default_rng(seed))
+        decided = [one.output.name for one in settled if one.decided]
+        if decided:
+            raise ModelFileError(
+                f"the output {printable(decided[0])!r} is a decision, which is not compared with "
+                "the probability that it is made on"
+            )
         comparisons = [
             _compare(network, path, one, place, traced, rows, folded, grid)
             for place, one in enumerate(settled)
@@ -116,9 +129,7 @@ def verify(
         raise ModelFileError(
             text if text.startswith(network.path) else f"{printable(network.path)}: {text}"
         ) from None
-    worst = max(comparisons, key=lambda one: (one[3], one[1]))
-    runtime, difference, bound, ratio = worst
-    return Verification(runtime, len(grid[0]), difference, bound, ratio, ratio <= 1.0)
+    return max(comparisons, key=lambda one: (one.ratio, one.difference))
 
 
 def _points(
@@ -157,7 +168,7 @@ def _compare(
     rows: int | None,
     folded: Any,
     grid: list[np.ndarray],
-) -> tuple[str, float, float, float]:
+) -> Verification:
     sizes = [math.prod(shape) for shape in folded.output_shapes]
     part = slice(sum(sizes[:place]), sum(sizes[: place + 1]))
     flat = np.concatenate([points.reshape(len(points), -1) for points in grid], axis=1)
@@ -169,16 +180,25 @@ def _compare(
     allowed = _through_link(one.link, eta, bound, unit_roundoff(network))
     runtime, found = _run(network, path, one.output, rows, grid)
     found = found.reshape(expected.shape)
-    if one.link != "identity" and not np.isfinite(found).all():
-        # An exponential may overflow in the runtime's own precision.
-        kept = np.isfinite(found)
-        found, expected, allowed = found[kept], expected[kept], allowed[kept]
+    # At extreme points the runtime may overflow in its own precision.
+    kept = np.isfinite(found).all(axis=1)
+    if not kept.any():
+        raise ModelFileError(f"{runtime} computes nothing finite at any of the points")
+    found, expected, allowed = found[kept], expected[kept], allowed[kept]
     difference = np.abs(found - expected)
     ratio = np.divide(difference, allowed, out=np.zeros_like(difference), where=difference > 0)
-    worst = int(np.argmax(np.nan_to_num(ratio, nan=np.inf).reshape(-1)))
-    at = np.unravel_index(worst, ratio.shape)
-    largest = float(np.nan_to_num(ratio[at], nan=np.inf))
-    return runtime, float(difference[at]), float(allowed[at]), largest
+    worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    largest = float(ratio[worst])
+    varied = float(np.ptp(expected)) if expected.size else 0.0
+    return Verification(
+        runtime,
+        int(np.count_nonzero(kept)),
+        float(difference[worst]),
+        float(allowed[worst]),
+        largest,
+        largest <= 1.0,
+        bool(varied == 0.0 or np.median(allowed) < varied),
+    )
 
 
 def _bound(

@@ -91,7 +91,7 @@ class Tape:
             if primitive.index is not None:
                 self._remember(primitive.index.nbytes)
         elif isinstance(primitive, (Contract, Scale)):
-            if primitive.constant.base is None:  # computed, and not a view of the file
+            if _computed(primitive.constant):
                 self.spend(16 * primitive.constant.size)
         elif isinstance(primitive, Join):
             self._remember(sum(index.nbytes for index in primitive.indices))
@@ -120,6 +120,13 @@ class Tape:
                 f"moves elements about too often: more than {_MAX_INDEX_BYTES >> 20} MB would be "
                 "needed to remember where to"
             )
+
+
+def _computed(constant: np.ndarray) -> bool:
+    """Tell whether a constant lies in memory of its own, and not in the file's."""
+    while isinstance(constant.base, np.ndarray):
+        constant = constant.base
+    return constant.base is None
 
 
 def check_size(shape: Sequence[int]) -> None:

@@ -276,7 +276,7 @@ def _masked(value: Any, mask: np.ndarray, shape: Shape) -> Any:
     """Return a value that is zero where the mask is not set; of a constant, with the mask."""
     if not isinstance(value, Affine):
         # What is not chosen may be infinite.
-        return np.where(mask, _numeric(value), 0.0), mask
+        return finite(np.where(mask, _numeric(value), 0.0)), mask
     positions = np.broadcast_to(np.arange(value.size).reshape(value.shape), shape)
     index = np.where(mask, positions, -1).reshape(-1)
     return value.tape.record(Take(value.shape, shape, index), [value], shape)

@@ -82,7 +82,6 @@ class Step:
         parents: tuple[Opaque, ...] = ()
         plain = operands
         count = len(self.node.outputs)
-        rule: Rule | None = None
         handles = "numbers" if isinstance(self.meaning, NotAffine) else self.meaning.handles
         if handles == "numbers":
             kinds = set(map(type, operands))
@@ -93,6 +92,26 @@ class Step:
                 parents = tuple(o for o in operands if isinstance(o, Opaque))
                 plain = [o.stand_in if isinstance(o, Opaque) else o for o in operands]
         shapeless = any(o.stand_in is None for o in parents)
+        try:
+            return self._carefully(operands, plain, own, parents, shapeless, bodies)
+        except TooLarge:
+            if not parents:
+                raise
+            # What was refused already matters more than that it is large.
+            return [_refused(own, parents, None)] * count
+
+    def _carefully(
+        self,
+        operands: list[Value],
+        plain: list[Value],
+        own: list[Finding],
+        parents: tuple[Opaque, ...],
+        shapeless: bool,
+        bodies: Callable[..., Any] | None,
+    ) -> Sequence[Value]:
+        count = len(self.node.outputs)
+        rule: Rule | None = None
+        handles = "numbers" if isinstance(self.meaning, NotAffine) else self.meaning.handles
         try:
             if isinstance(self.meaning, NotAffine):
                 raise self.meaning
@@ -117,7 +136,7 @@ class Step:
             if refused.shape is not None:
                 shapes: list[tuple[int, ...]] | None = [refused.shape]
             else:
-                shapes = None if rule is None else _shapes(rule, plain)
+                shapes = None if rule is None or shapeless else _shapes(rule, plain)
             if shapes is None or len(shapes) < count:
                 return [_refused(own, parents, None, refused.rows)] * count
             return [

@@ -364,6 +364,8 @@ def _softmax(capped: Any, scored: Any, bias: Any, whole: tuple[int, ...]) -> np.
 
 OPERATORS: dict[str, Operator] = {
     "Attention": Operator(
-        {23: attention_23, 24: attention_24, 25: attention}, infinite=frozenset({3})
+        {23: attention_23, 24: attention_24, 25: attention},
+        infinite=frozenset({3}),
+        accepts="Q, K and the mask are constant",
     ),
 }

@@ -178,8 +178,8 @@ OPERATORS: dict[str, Operator] = {
     "Constant": Operator({1: constant_1, 11: constant_11, 12: constant}),
     "ConstantOfShape": Operator({9: constant_of_shape}, shape_operands=frozenset({0})),
     "EyeLike": Operator({9: eye_like}, reads_shape=True),
-    "OneHot": Operator({9: one_hot}),
-    "Range": Operator({11: range_, 27: range_27}),
+    "OneHot": Operator({9: one_hot}, accepts="indices and depth are constant"),
+    "Range": Operator({11: range_, 27: range_27}, accepts="all operands are constant"),
     "Shape": Operator({1: shape_1, 15: shape_15}, reads_shape=True),
     "Size": Operator({1: size}, reads_shape=True),
 }

@@ -26,7 +26,7 @@ from converter.semantics.onnx.windows import (
     sliding,
     spatial_shape,
 )
-from converter.tracing.affine import check_size
+from converter.tracing.affine import MAX_ELEMENTS, check_size
 
 
 def conv(
@@ -54,8 +54,7 @@ def conv(
         strides=strides,
     )
     check_size((X.shape[0], W.shape[0], *windows.output))
-    check_size((*X.shape[:2], *kernel, *windows.output))
-    result = _product(patches(X, windows.index(X)), W, group)
+    result = _convolved(X, windows.index(X), W, group)
     return in_type_of(X, _finish(result, B, windows.output))
 
 
@@ -96,13 +95,12 @@ def conv_transpose(
     )
     before, output = _transposed_output(auto_pad, pads, output_shape, full, spatial, along)
     check_size((X.shape[0], W.shape[1] * group, *output))
-    check_size((*X.shape[:2], *kernel, *output))
     index = flat_index(_sources(kernel, apart, along, before, output), spatial, X)
     kernels = np.reshape(W, (group, W.shape[0] // group, W.shape[1], math.prod(kernel)))
     kernels = np.reshape(
         np.swapaxes(kernels, 1, 2), (group * W.shape[1], W.shape[0] // group, *kernel)
     )
-    return in_type_of(X, _finish(_product(patches(X, index), kernels, group), B, output))
+    return in_type_of(X, _finish(_convolved(X, index, kernels, group), B, output))
 
 
 def _transposed_output(
@@ -248,6 +246,20 @@ def _check_groups(group: int, channels: int, wanted: int, made: int) -> None:
         raise ValueError(f"{channels} and {made} channels do not divide into {group} groups")
     if channels != wanted:
         raise ValueError(f"weights for {wanted} channels meet data of {channels}")
+
+
+def _convolved(x: Any, index: np.ndarray, w: Any, group: int) -> Any:
+    """Gather the windows and contract them with the weights; large ones by kernel position."""
+    batch, channels = x.shape[:2]
+    if batch * channels * index.size <= MAX_ELEMENTS:
+        return _product(patches(x, index), w, group)
+    check_size((batch, channels, index.shape[1]))
+    flat = np.reshape(w, (*w.shape[:2], index.shape[0]))
+    total: Any = None
+    for place in range(index.shape[0]):
+        part = _product(patches(x, index[place : place + 1]), flat[:, :, place : place + 1], group)
+        total = part if total is None else np.add(total, part)
+    return total
 
 
 def _product(columns: Any, w: Any, group: int) -> Any:

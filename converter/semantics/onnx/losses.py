@@ -108,6 +108,12 @@ def _kept(value: Any, ignored: np.ndarray) -> Any:
 
 
 OPERATORS: dict[str, Operator] = {
-    "NegativeLogLikelihoodLoss": Operator({12: negative_log_likelihood_loss}),
-    "SoftmaxCrossEntropyLoss": Operator({12: softmax_cross_entropy_loss}),
+    "NegativeLogLikelihoodLoss": Operator(
+        {12: negative_log_likelihood_loss},
+        accepts="target and weight are constant",
+    ),
+    "SoftmaxCrossEntropyLoss": Operator(
+        {12: softmax_cross_entropy_loss},
+        accepts="the scores are constant",
+    ),
 }

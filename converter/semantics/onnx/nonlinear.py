@@ -39,8 +39,16 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return apply
 
 
-def _extreme(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _extreme(function: Callable[[Any, Any], Any], neutral: float) -> Callable[..., Any]:
     def apply(*data: Any) -> Any:
+        if traced(*data):
+            # An infinite bound on the other side bounds nothing.
+            shape = np.broadcast_shapes(*map(np.shape, data))
+            data = tuple(
+                one for one in data if not (isinstance(one, np.ndarray) and np.all(one == neutral))
+            )
+            if len(data) == 1 and np.shape(data[0]) == shape:
+                return data[0]
         if len(data) == 1:
             return data[0]
         refuse(CHOICE, *data)
@@ -196,6 +204,8 @@ _SINCE = {
 }
 
 
+_ANY = frozenset(range(8))
+
 OPERATORS: dict[str, Operator] = {
     "Relu": Operator({6: _unary(_relu)}, refusal=ACTIVATION),
     "LeakyRelu": Operator({6: leaky_relu}, accepts="alpha is 1"),
@@ -206,11 +216,25 @@ OPERATORS: dict[str, Operator] = {
     "ThresholdedRelu": Operator({10: thresholded_relu}, accepts="alpha is minus infinity"),
     "Elu": Operator({6: _elu}, refusal=ACTIVATION),
     "Softplus": Operator({1: _unary(_softplus)}, refusal=ACTIVATION),
-    "Clip": Operator({6: clip_6, 11: clip}, accepts="there are no bounds, or infinite ones"),
-    "Where": Operator({9: _where}, labels=True, accepts="the condition is constant"),
+    "Clip": Operator(
+        {6: clip_6, 11: clip},
+        infinite=frozenset({1, 2}),
+        accepts="there are no bounds, or infinite ones",
+    ),
+    "Where": Operator(
+        {9: _where}, labels=True, infinite=frozenset({1, 2}), accepts="the condition is constant"
+    ),
     "Pow": Operator({7: pow_}, accepts="the exponent is 1 or 0"),
-    "Max": Operator({6: _extreme(np.maximum)}, accepts="it has one operand"),
-    "Min": Operator({6: _extreme(np.minimum)}, accepts="it has one operand"),
+    "Max": Operator(
+        {6: _extreme(np.maximum, -np.inf)},
+        infinite=_ANY,
+        accepts="it has one operand, or the others are infinite",
+    ),
+    "Min": Operator(
+        {6: _extreme(np.minimum, np.inf)},
+        infinite=_ANY,
+        accepts="it has one operand, or the others are infinite",
+    ),
     **_table(FUNCTION, 6, {"Sqrt": _unary(np.sqrt)}),
     **_table(
         FUNCTION,

@@ -237,10 +237,23 @@ def _check_unidirectional(shape: tuple[int, ...], *parameters: Any) -> None:
 
 OPERATORS: dict[str, Operator] = {
     "BatchNormalization": Operator(
-        {7: batch_normalization_7, 9: batch_normalization, 14: batch_normalization_14}
+        {7: batch_normalization_7, 9: batch_normalization, 14: batch_normalization_14},
+        accepts="scale, bias, mean and variance are constant (inference)",
     ),
-    "GroupNormalization": Operator({18: group_normalization_18, 21: group_normalization}),
-    "InstanceNormalization": Operator({6: instance_normalization}),
-    "LayerNormalization": Operator({17: layer_normalization}),
-    "RMSNormalization": Operator({23: rms_normalization}),
+    "GroupNormalization": Operator(
+        {18: group_normalization_18, 21: group_normalization},
+        accepts="X is constant",
+    ),
+    "InstanceNormalization": Operator(
+        {6: instance_normalization},
+        accepts="X is constant",
+    ),
+    "LayerNormalization": Operator(
+        {17: layer_normalization},
+        accepts="X is constant (its mean always)",
+    ),
+    "RMSNormalization": Operator(
+        {23: rms_normalization},
+        accepts="X is constant",
+    ),
 }

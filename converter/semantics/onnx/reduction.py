@@ -97,7 +97,7 @@ def _prod(data: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 OPERATORS: dict[str, Operator] = {
     "CumProd": Operator({26: cum_prod}, accepts="over one element"),
-    "CumSum": Operator({11: cum_sum}),
+    "CumSum": Operator({11: cum_sum}, accepts="the axis is constant"),
     "ReduceMean": Operator({1: _by_attribute(np.mean), 18: _by_input(np.mean)}),
     "ReduceProd": Operator(
         {1: _by_attribute(_prod), 18: _by_input(_prod)}, accepts="over one element"

@@ -73,5 +73,8 @@ def _of_positions(cache: Any, position_ids: Any, shape: tuple[int, int, int]) ->
 
 
 OPERATORS: dict[str, Operator] = {
-    "RotaryEmbedding": Operator({23: rotary_embedding}),
+    "RotaryEmbedding": Operator(
+        {23: rotary_embedding},
+        accepts="X or the caches are constant",
+    ),
 }
