@@ -41,6 +41,7 @@ _MAX_NUMBERS = 1 << 33
 # Numbers of rows that are tried on a network that seems to take one row only.
 _SIZES_TRIED = 24
 
+CONSTANT = "is a constant: no input has a part in it"
 MIXES_ROWS = "mixes the rows of a batch: the prediction for one observation depends on the others"
 
 
@@ -188,7 +189,10 @@ def judge(
     """
     rows, traced, mixing = _trace(network, outputs)
     mixed = {finding.node: finding for finding in mixing}
-    labels = [_is_label(value, rows) for value in traced.outputs]
+    labels = [
+        _is_label(value, rows) or (output.name in mixed and mixed[output.name].reason == CONSTANT)
+        for output, value in zip(outputs, traced.outputs, strict=True)
+    ]
     found: list[Settled | tuple[Finding, ...]] = []
     for output, value, label in zip(outputs, traced.outputs, labels, strict=True):
         if label and not all(labels):
@@ -251,7 +255,7 @@ def _resolve(output: Output, value: object, rows: int | None) -> Settled:
     if constant.dtype.kind not in "fiub":
         raise NotAffine("holds no numbers")
     if rows is not None and constant.shape[:1] != (rows,):
-        raise NotAffine("is a constant: no input has a part in it")
+        raise NotAffine(CONSTANT)
     return Settled(output, constant.astype(np.float64), "identity", None)
 
 
@@ -363,7 +367,7 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
             raise
         return 1, one, []
     findings = _mixing(outputs, two, three)
-    if findings:
+    if any(finding.reason == MIXES_ROWS for finding in findings):
         # Beside what is refused the traces may run apart: now each knows of the other.
         three = trace(network, shapes(3), outputs, rules, 3, two.sizes)
         findings = _mixing(outputs, two, three)
@@ -398,13 +402,15 @@ def _one_row(
 
 
 def _mixing(outputs: Sequence[Output], two: Trace, three: Trace) -> list[Finding]:
-    return [
-        Finding(output.name, "output", MIXES_ROWS)
-        for output, at_two, at_three in zip(outputs, two.outputs, three.outputs, strict=True)
-        if not isinstance(at_two, (Opaque, Items))
-        and not _constant(at_two, at_three)
-        and not _row_by_row(two, at_two, three, at_three)
-    ]
+    found = []
+    for output, at_two, at_three in zip(outputs, two.outputs, three.outputs, strict=True):
+        if isinstance(at_two, (Opaque, Items)):
+            continue
+        if _constant(at_two, at_three):
+            found.append(Finding(output.name, "output", CONSTANT))
+        elif not _row_by_row(two, at_two, three, at_three):
+            found.append(Finding(output.name, "output", MIXES_ROWS))
+    return found
 
 
 def _constant(a: Any, b: Any) -> bool:

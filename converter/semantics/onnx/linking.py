@@ -190,6 +190,7 @@ def _compare(function: Any) -> Any:
 
 
 def _arg(function: Any, data: Any, axis: int, keepdims: int, last: int) -> Any:
+    check_flags(keepdims, last)
     axis = _axis(axis, data)
     shape = tuple(
         1 if i == axis else size for i, size in enumerate(np.shape(data)) if keepdims or i != axis
