@@ -378,3 +378,18 @@ def test_an_unused_link_does_no_harm(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(g.model([eta]).SerializeToString())
     assert converter.inspect(path).verdict == "affine"
+
+
+def test_a_scale_for_each_column_moves_with_the_values(tmp_path):
+    """A constant that broadcasts to a link, and is undone after the columns have moved."""
+    g = Graph()
+    factors = np.array([0.5, 2.0, 4.0])
+    p = g.add("Mul", g.add("Sigmoid", _eta(g, 3)), g.constant(factors))
+    p = g.add("Gather", p, g.integers(2, 0), axis=1)
+    path = tmp_path / "m.onnx"
+    model = g.model([g.add("Div", p, g.constant(factors[[2, 0]]))])
+    path.write_bytes(model.SerializeToString())
+    assert converter.inspect(path).link == "logit"
+    x = np.random.default_rng(0).standard_normal((5, 4))
+    (expected,) = ReferenceEvaluator(model).run(None, {"x": x})
+    np.testing.assert_allclose(converter.fold(path).predict(x), expected, rtol=1e-12)

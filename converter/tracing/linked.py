@@ -75,6 +75,14 @@ class Linked(Operators):
     node: str = ""
     operation: str = ""
 
+    def __post_init__(self) -> None:
+        # Scale and shift are moved about together with the places.
+        for name in ("scale", "shift"):
+            array = np.asarray(getattr(self, name))
+            if array.ndim and array.shape != self.place.shape:
+                array = np.broadcast_to(array, self.place.shape)
+            object.__setattr__(self, name, array)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.place.shape
@@ -200,6 +208,9 @@ class Linked(Operators):
             return concatenate([np.expand_dims(part, axis) for part in args[0]], axis=axis)
         if func is np.sum:
             return total(*args, **kwargs)
+        if func is np.mean:
+            summed = total(*args, **kwargs)
+            return summed / (self.size // max(1, np.size(summed)))
         if func in (np.shape, np.ndim, np.size):
             return func(self.place)
         if func is np.split:
