@@ -5,7 +5,7 @@ McCullagh & Nelder, Generalized Linear Models (2nd ed. 1989), sections 2.2.3, 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,12 @@ _ELEMENTWISE: dict[str, Callable[[Any], np.ndarray]] = {
 }
 
 
+def softmax(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Return ``exp(x) / sum(exp(x))`` along some axes together."""
+    e = np.exp(x - np.max(x, axis=tuple(axes), keepdims=True))
+    return np.asarray(e / np.sum(e, axis=tuple(axes), keepdims=True))
+
+
 def inverse_link(link: str, eta: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """Return the mean that a linear predictor stands for.
 
@@ -74,7 +80,5 @@ def inverse_link(link: str, eta: np.ndarray, groups: np.ndarray | None = None) -
     numbers = np.zeros(eta.shape[1], dtype=int) if groups is None else groups
     for number in np.unique(numbers):
         columns = np.flatnonzero(numbers == number)
-        part = eta[:, columns]
-        part = np.exp(part - part.max(axis=1, keepdims=True))
-        result[:, columns] = part / part.sum(axis=1, keepdims=True)
+        result[:, columns] = softmax(eta[:, columns], (1,))
     return result

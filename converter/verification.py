@@ -18,6 +18,7 @@ from converter.network import Network, Output
 from converter.rounding import rounding_bound, unit_roundoff
 from converter.runtimes import run
 from converter.tracing.affine import Affine
+from converter.tracing.interpreter import KINDS
 
 # Sizes of the points beyond the random ones: each alone on an axis, and all at once.
 _EXTREMES = (0.0, 1e3, -1e3, 1e-6)
@@ -257,7 +258,7 @@ def _run(
     rows: int | None,
     grid: list[np.ndarray],
 ) -> tuple[str, np.ndarray]:
-    numeric = [one for one in network.inputs if _has_numbers(one.dtype)]
+    numeric = [one for one in network.inputs if one.dtype in KINDS]
     if len(numeric) < len(network.inputs):
         raise ModelFileError("has inputs that hold no numbers, so it is not run")
     feeds = [
@@ -273,9 +274,3 @@ def _run(
         return run(path, runtime, feeds, target)
     shapes = [tuple(1 if size is None else size for size in one.shape or ()) for one in numeric]
     return run(path, runtime, feeds, target, shapes)
-
-
-def _has_numbers(dtype: str) -> bool:
-    from converter.tracing.interpreter import KINDS
-
-    return dtype in KINDS

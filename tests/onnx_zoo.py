@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,15 @@ class Graph:
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8
         )
+
+
+def saved(folder: Path, case: Callable[[Graph], str]) -> tuple[Path, onnx.ModelProto]:
+    """Save the graph that a case builds, given one, up to the output that it returns."""
+    graph = Graph()
+    model = graph.model([case(graph)])
+    path = folder / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path, model
 
 
 def matmul_add() -> onnx.ModelProto:

@@ -43,7 +43,7 @@ def _saved(tmp_path, model):
     return path
 
 
-def _agrees(tmp_path, model, rows=4, shape=(3,)):
+def assert_agrees(tmp_path, model, rows=4, shape=(3,)):
     folded = converter.fold(_saved(tmp_path, model))
     x = np.random.default_rng(1).standard_normal((rows, *shape))
     session = onnxruntime.InferenceSession(
@@ -65,7 +65,7 @@ def _if(condition):
 
 
 def test_a_constant_condition_chooses_a_branch(tmp_path):
-    _agrees(tmp_path, _model([_if("c")], ["y"], {"w": _W, "c": np.array(True)}))
+    assert_agrees(tmp_path, _model([_if("c")], ["y"], {"w": _W, "c": np.array(True)}))
     found = converter.inspect(_saved(tmp_path, _model([_if("c")], ["y"], {"w": _W, "c": False})))
     assert [finding.node for finding in found.findings] == ["inside"]
 
@@ -78,7 +78,7 @@ def test_a_condition_on_a_fixed_size_is_constant(tmp_path):
         _if("c"),
     ]
     constants = {"w": _W, "one": np.array(1), "three": np.array(3)}
-    _agrees(tmp_path, _model(nodes, ["y"], constants))
+    assert_agrees(tmp_path, _model(nodes, ["y"], constants))
     # The number of rows is no constant.
     constants["one"] = np.array(0)
     found = converter.inspect(_saved(tmp_path, _model(nodes, ["y"], constants)))
@@ -120,7 +120,7 @@ def test_a_loop_is_unrolled(tmp_path):
         helper.make_node("Flatten", ["rows"], ["flat"]),
         helper.make_node("Concat", ["flat", "last"], ["y"], axis=1),
     ]
-    _agrees(tmp_path, _model(nodes, ["y"], {"w": _W, "trips": np.array(3)}))
+    assert_agrees(tmp_path, _model(nodes, ["y"], {"w": _W, "trips": np.array(3)}))
 
 
 def test_a_loop_that_never_ends_is_stopped(tmp_path):
@@ -175,7 +175,7 @@ def test_a_scan_is_unrolled(tmp_path):
         _scan(1),
     ]
     constants["axis"] = np.array([1])
-    _agrees(tmp_path, _model(nodes, ["all"], constants))
+    assert_agrees(tmp_path, _model(nodes, ["all"], constants))
     nodes[-1] = _scan(1, backwards=1)
     folded = converter.fold(_saved(tmp_path, _model(nodes, ["all"], constants)))
     np.testing.assert_array_equal(folded.coef, 2.0 * np.triu(np.ones((3, 3))))
@@ -197,7 +197,7 @@ def test_sequences_pass_values_on(tmp_path):
     ]
     constants = {"widths": [1, 2], "minus": -1, "zero": 0, "one": 1}
     constants = {name: np.array(value, np.int64) for name, value in constants.items()}
-    folded = _agrees(tmp_path, _model(nodes, ["y"], constants))
+    folded = assert_agrees(tmp_path, _model(nodes, ["y"], constants))
     np.testing.assert_array_equal(folded.coef, [[0, 1, 0], [0, 0, 1], [0, 1, 0], [0, 0, 1]])
 
 
@@ -261,7 +261,7 @@ def test_functions_of_the_file_are_written_out(tmp_path):
         ],
     )
     nodes = [helper.make_node("Twice", ["x", "w"], ["y"], domain="mine")]
-    _agrees(tmp_path, _model(nodes, ["y"], {"w": _W}, [affine, twice], extra=_MINE))
+    assert_agrees(tmp_path, _model(nodes, ["y"], {"w": _W}, [affine, twice], extra=_MINE))
 
 
 def test_a_function_that_bears_an_operators_name_means_what_it_says(tmp_path):
@@ -315,7 +315,7 @@ def test_nested_branches_are_bounded(tmp_path):
         return helper.make_node("If", ["c"], [name], then_branch=inner, else_branch=inner)
 
     begun = time.perf_counter()
-    folded = _agrees(tmp_path, _model([nested(10)], ["y10"], {"c": True}))
+    folded = assert_agrees(tmp_path, _model([nested(10)], ["y10"], {"c": True}))
     np.testing.assert_array_equal(folded.coef, -np.eye(3))
     deep = _model([_deep(25)], ["y"], {"c": True})
     with pytest.raises(converter.ModelFileError, match="nested too deeply"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
-from onnx_zoo import Graph
+from onnx_zoo import Graph, saved
 
 import converter
 
@@ -297,17 +297,9 @@ NO_LINKS = [
 ]
 
 
-def _saved(tmp_path, case):
-    g = Graph()
-    model = g.model([case(g)])
-    path = tmp_path / "m.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path, model
-
-
 @pytest.mark.parametrize("case", LINKS, ids=lambda case: case.__name__)
 def test_a_link_is_found(tmp_path, case):
-    path, model = _saved(tmp_path, case)
+    path, model = saved(tmp_path, case)
     found = converter.inspect(path)
     assert found.findings == ()
     assert found.link == LINKS[case]
@@ -321,7 +313,7 @@ def test_a_link_is_found(tmp_path, case):
 
 @pytest.mark.parametrize("case", NO_LINKS, ids=lambda case: case.__name__)
 def test_what_is_no_link_is_refused(tmp_path, case):
-    path, _ = _saved(tmp_path, case)
+    path, _ = saved(tmp_path, case)
     found = converter.inspect(path)
     assert found.verdict == "rejected"
     assert found.findings
@@ -366,7 +358,7 @@ def test_a_decision_on_scores_has_no_link(tmp_path):
 
 
 def test_one_class_of_a_softmax_is_no_model(tmp_path):
-    path, _ = _saved(tmp_path, softmax)
+    path, _ = saved(tmp_path, softmax)
     with pytest.raises(ValueError, match="one multinomial regression"):
         converter.fold(path).select(0)
 

@@ -245,7 +245,7 @@ def _is_affine(run, shape, rng):
     return True
 
 
-def _check(tmp_path, model, shape):
+def assert_verdict_and_numbers(tmp_path, model, shape):
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     runner = ReferenceEvaluator(model)
@@ -276,11 +276,11 @@ _KEPT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 @settings(max_examples=150, deadline=None, suppress_health_check=_KEPT, derandomize=True)
 @given(case=graphs())
 def test_some_random_graphs(tmp_path, case):
-    _check(tmp_path, *case)
+    assert_verdict_and_numbers(tmp_path, *case)
 
 
 @pytest.mark.slow
 @settings(max_examples=2000, deadline=None, suppress_health_check=_KEPT, database=None)
 @given(case=graphs())
 def test_many_random_graphs(tmp_path, case):
-    _check(tmp_path, *case)
+    assert_verdict_and_numbers(tmp_path, *case)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
-from onnx_zoo import Graph
+from onnx_zoo import Graph, saved
 
 import converter
 
@@ -207,24 +207,16 @@ ACCEPTED = [
 ]
 
 
-def _saved(tmp_path, case):
-    g = Graph()
-    model = g.model([case(g)])
-    path = tmp_path / "m.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path, model
-
-
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.__name__)
 def test_what_is_not_row_by_row_is_refused(tmp_path, case):
-    path, _ = _saved(tmp_path, case)
+    path, _ = saved(tmp_path, case)
     with pytest.raises((converter.Rejected, converter.ModelFileError)):
         converter.fold(path)
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.__name__)
 def test_what_is_row_by_row_holds_for_any_number(tmp_path, case):
-    path, model = _saved(tmp_path, case)
+    path, model = saved(tmp_path, case)
     folded = converter.fold(path)
     runner = ReferenceEvaluator(model)
     for rows in range(1, 10):

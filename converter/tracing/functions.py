@@ -177,7 +177,7 @@ def _einsum(subscripts: str, *operands: Any) -> Affine:
 
 def _sum(a: Affine, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Affine:
     axes = range(a.ndim) if axis is None else np.atleast_1d(axis)
-    wanted = sorted({_axis(int(one), a.ndim) for one in axes})
+    wanted = sorted({axis_of(int(one), a.ndim) for one in axes})
     shape = tuple(1 if i in wanted else size for i, size in enumerate(a.shape))
     total = a.tape.record(Sum(a.shape, wanted), [a], shape)
     return total if keepdims else movement(np.squeeze, total, axis=tuple(wanted))
@@ -191,7 +191,14 @@ def _mean(a: Affine, axis: Any = None, dtype: Any = None, keepdims: bool = False
     return total / count
 
 
-def _axis(axis: int, ndim: int) -> int:
+def axis_of(axis: int, ndim: int) -> int:
+    """Return an axis counted from the front.
+
+    Raises
+    ------
+    ValueError
+        If there is no such axis.
+    """
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} does not exist in a value of {ndim} axes")
     return axis % ndim
@@ -199,7 +206,7 @@ def _axis(axis: int, ndim: int) -> int:
 
 def _concatenate(arrays: Sequence[Any], axis: int = 0) -> Affine:
     first = next(array for array in arrays if isinstance(array, Affine))
-    axis = _axis(int(axis), first.ndim)
+    axis = axis_of(int(axis), first.ndim)
     for array in arrays:
         shape = np.shape(array)
         if len(shape) != first.ndim or any(
@@ -234,7 +241,7 @@ def _concatenate(arrays: Sequence[Any], axis: int = 0) -> Affine:
 
 
 def _split(ary: Affine, indices_or_sections: Any, axis: int = 0) -> list[Affine]:
-    positions = np.arange(ary.shape[_axis(axis, ary.ndim)])
+    positions = np.arange(ary.shape[axis_of(axis, ary.ndim)])
     parts = np.split(positions, indices_or_sections)
     return [movement(np.take, ary, part, axis=axis) for part in parts]
 

@@ -74,7 +74,7 @@ class Step:
         self, operands: list[Value], bodies: Callable[..., Any] | None = None
     ) -> Sequence[Value]:
         """Return the node's results; of a refused operation, Opaque values."""
-        if bodies is None and not (self.tape.rows and self._shapes_by_numbers()):
+        if bodies is None:
             plainly = self._plainly(operands)
             if plainly is not None:
                 return plainly
@@ -118,7 +118,7 @@ class Step:
             rule = self.meaning
             if handles != "numbers":
                 arguments = [operands] if bodies is None else [operands, bodies]
-                return self._checked(rule, arguments, operands)
+                return self._guarded(lambda: rule.call(*arguments), operands)
             if shapeless:
                 if rule.refusal:
                     raise NotAffine(rule.refusal)
@@ -150,9 +150,6 @@ class Step:
             return [self._opaque(result, tuple(own), parents) for result in results]
         return results
 
-    def _shapes_by_numbers(self) -> bool:
-        return isinstance(self.meaning, Rule) and bool(self.meaning.shape_operands)
-
     def _plainly(self, operands: list[Value]) -> Sequence[Value] | None:
         """Return the results of an affine operation with nothing to be said about it.
 
@@ -165,6 +162,7 @@ class Step:
             or rule.refusal
             or rule.reads_shape
             or rule.infinite
+            or (self.tape.rows and rule.shape_operands)
             or rule.handles != "numbers"
         ):
             return None
@@ -366,9 +364,6 @@ class Step:
                     f"{MAX_ELEMENTS:,} are computed"
                 )
         return [self._named(result) for result in results]
-
-    def _checked(self, rule: Rule, arguments: list[Any], operands: list[Value]) -> Sequence[Value]:
-        return self._guarded(lambda: rule.call(*arguments), operands)
 
     def _guarded(
         self, call: Callable[[], Sequence[Value]], operands: list[Value]

@@ -15,6 +15,7 @@ from converter.network import Graph
 from converter.semantics import Rule
 from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
+from converter.tracing.functions import axis_of
 from converter.tracing.items import MAX_ITEMS, Items
 from converter.tracing.opaque import Opaque
 from converter.tracing.sizes import SizeDependent
@@ -169,9 +170,7 @@ def _extent(value: Any, axis: int) -> int:
     if value is None:
         raise NotAffine("scans a value whose shape is not known")
     shape = np.shape(value)
-    if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"axis {axis} does not exist")
-    return int(shape[axis])
+    return int(shape[axis_of(axis, len(shape))])
 
 
 def _slice(run: Any, value: Any, place: int, axis: int) -> Any:

@@ -10,7 +10,9 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
+from converter.semantics.onnx.precision import in_type_of
 from converter.tracing.affine import check_size, pin
+from converter.tracing.functions import axis_of
 from converter.tracing.linked import CHOICE
 
 # Updates that may meet in one place.
@@ -20,7 +22,7 @@ _MAX_ROUNDS = 1024
 def gather(data: Any, indices: Any, *, axis: int = 0) -> Any:
     where = _indices(indices)
     shape = np.shape(data)
-    axis = _axis(axis, len(shape))
+    axis = axis_of(axis, len(shape))
     check_size((*shape[:axis], *where.shape, *shape[axis + 1 :]))
     return np.take(data, _wrapped(where, shape[axis]), axis=axis)
 
@@ -90,7 +92,7 @@ def tensor_scatter(
     if mode not in ("linear", "circular"):
         raise NotAffine(f"scatters in the unknown mode {mode!r}")
     shape, part = np.shape(past_cache), np.shape(update)
-    axis = _axis(axis, len(shape))
+    axis = axis_of(axis, len(shape))
     if axis == 0 or len(part) != len(shape) or part[axis] > shape[axis]:
         raise ValueError(f"an update of shape {list(part)} does not fit {list(shape)}")
     if part[:axis] + part[axis + 1 :] != shape[:axis] + shape[axis + 1 :]:
@@ -119,12 +121,12 @@ def _scatter(data: Any, places: np.ndarray, updates: Any, reduction: str) -> Any
         total = data
         for index in _rounds(flat, size):
             total = np.add(total, _pick([np.zeros(1), updates], index.reshape(shape) + 1))
-        return _as_type(total, data)
+        return in_type_of(data, total)
     if reduction == "mul":
         factor = data
         for index in _rounds(flat, size):
             factor = np.multiply(factor, _pick([np.ones(1), updates], index.reshape(shape) + 1))
-        return _as_type(factor, data)
+        return in_type_of(data, factor)
     if reduction not in ("min", "max"):
         raise NotAffine(f"scatters with the unknown reduction {reduction!r}")
     if not isinstance(data, np.ndarray) or not isinstance(updates, np.ndarray):
@@ -133,12 +135,6 @@ def _scatter(data: Any, places: np.ndarray, updates: Any, reduction: str) -> Any
     extreme = np.minimum if reduction == "min" else np.maximum
     extreme.at(result, flat, updates.reshape(-1))
     return result.reshape(shape)
-
-
-def _as_type(result: Any, data: Any) -> Any:
-    if isinstance(result, np.ndarray) and isinstance(data, np.ndarray):
-        return result.astype(data.dtype, copy=False)
-    return result
 
 
 def _rounds(places: np.ndarray, size: int) -> list[np.ndarray]:
@@ -170,7 +166,7 @@ def _pick(values: list[Any], index: np.ndarray) -> Any:
 
 def _element_places(shape: tuple[int, ...], where: np.ndarray, axis: int) -> np.ndarray:
     """Return flat places for one index a position, along one axis."""
-    axis = _axis(axis, len(shape))
+    axis = axis_of(axis, len(shape))
     if where.ndim != len(shape):
         raise ValueError(f"indices of shape {list(where.shape)} do not fit {list(shape)}")
     check_size(where.shape)
@@ -207,12 +203,6 @@ def _wrapped(where: np.ndarray, size: int) -> np.ndarray:
     return np.where(where < 0, where + size, where)
 
 
-def _axis(axis: int, rank: int) -> int:
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} does not exist")
-    return axis % rank
-
-
 def _indices(values: Any) -> np.ndarray:
     where = np.asarray(values)
     if where.dtype.kind not in "iu":
@@ -226,7 +216,7 @@ def compress(input: Any, condition: Any, *, axis: int | None = None) -> Any:
         raise ValueError("the condition must have one axis")
     if axis is None:
         input, axis = np.reshape(input, (-1,)), 0
-    axis = _axis(axis, np.ndim(input))
+    axis = axis_of(axis, np.ndim(input))
     pin(input, [input.shape[axis]])
     return np.take(input, _wrapped(chosen, input.shape[axis]), axis=axis)
 

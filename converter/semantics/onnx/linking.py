@@ -10,62 +10,57 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.movement import check_flags, integers
 from converter.semantics.onnx.operator import Operator
+from converter.semantics.onnx.precision import in_type_of
 from converter.tracing import algebra
 from converter.tracing.affine import Affine
+from converter.tracing.functions import axis_of
 from converter.tracing.linked import CHOICE, FUNCTION, Linked, UsedLink
 
 _COMPARE = "compares values that depend on the input"
 _ROUNDS = "rounds a value that depends on the input"
 
 
-def _in_type(result: Any, like: Any) -> Any:
-    """Cast a result on constants to their own type."""
-    if isinstance(result, np.ndarray) and isinstance(like, np.ndarray):
-        return result.astype(like.dtype, copy=False)
-    return np.asarray(result) if isinstance(result, np.generic) else result
-
-
 def exp(input: Any) -> Any:
-    return _in_type(algebra.exp(input), input)
+    return in_type_of(input, algebra.exp(input))
 
 
 def log(input: Any) -> Any:
-    return _in_type(algebra.log(input), input)
+    return in_type_of(input, algebra.log(input))
 
 
 def sigmoid(X: Any) -> Any:
-    return _in_type(algebra.sigmoid(X), X)
+    return in_type_of(X, algebra.sigmoid(X))
 
 
 def tanh(input: Any) -> Any:
-    return _in_type(algebra.tanh(input), input)
+    return in_type_of(input, algebra.tanh(input))
 
 
 def erf(input: Any) -> Any:
-    return _in_type(algebra.erf(input), input)
+    return in_type_of(input, algebra.erf(input))
 
 
 def reciprocal(X: Any) -> Any:
     if isinstance(X, Affine):
         raise NotAffine(FUNCTION)
-    return _in_type(np.divide(np.float64(1.0), X), X)
+    return in_type_of(X, np.divide(np.float64(1.0), X))
 
 
 def softmax(input: Any, *, axis: int = -1) -> Any:
-    return _in_type(_softmax(input, (_axis(axis, input),)), input)
+    return in_type_of(input, _softmax(input, (_axis(axis, input),)))
 
 
 def softmax_1(input: Any, *, axis: int = 1) -> Any:
     """Before opset 13 the value was a matrix: axes before `axis`, and the rest."""
-    return _in_type(_softmax(input, _trailing(axis, input)), input)
+    return in_type_of(input, _softmax(input, _trailing(axis, input)))
 
 
 def log_softmax(input: Any, *, axis: int = -1) -> Any:
-    return _in_type(_log_softmax(input, (_axis(axis, input),)), input)
+    return in_type_of(input, _log_softmax(input, (_axis(axis, input),)))
 
 
 def log_softmax_1(input: Any, *, axis: int = 1) -> Any:
-    return _in_type(_log_softmax(input, _trailing(axis, input)), input)
+    return in_type_of(input, _log_softmax(input, _trailing(axis, input)))
 
 
 def _softmax(x: Any, axes: tuple[int, ...]) -> Any:
@@ -86,10 +81,7 @@ def _single(x: Any, axes: tuple[int, ...]) -> bool:
 
 
 def _axis(axis: int, x: Any) -> int:
-    rank = np.ndim(x)
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} does not exist")
-    return axis % rank
+    return axis_of(axis, np.ndim(x))
 
 
 def _trailing(axis: int, x: Any) -> tuple[int, ...]:
@@ -136,7 +128,7 @@ def _reduce(reducer: Any, data: Any, axes: Any, keepdims: int, noop: int = 0) ->
     if isinstance(data, Affine) and reducer is not _l1 and _extent(data.shape, along) == 1:
         # Of a single value the largest, the smallest and log(sum(exp)) are the value itself.
         return data if keepdims else np.squeeze(data, axis=along)
-    return _in_type(reducer(data, along, bool(keepdims)), data)
+    return in_type_of(data, reducer(data, along, bool(keepdims)))
 
 
 def _largest(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -229,7 +221,7 @@ def _l1(data: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def absolute(X: Any) -> Any:
-    return _in_type(algebra.absolute(X), X)
+    return in_type_of(X, algebra.absolute(X))
 
 
 def round_(X: Any) -> Any:

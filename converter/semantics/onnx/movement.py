@@ -9,6 +9,7 @@ import numpy as np
 
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import check_size, pin
+from converter.tracing.functions import axis_of
 
 # Exporters write "to the end" as the largest integer that they have.
 _ENDLESS = 2**31 - 1
@@ -124,8 +125,7 @@ def split_18(
 
 def _split(data: Any, axis: int, split: Any, parts: int, *, even: bool) -> Any:
     rank = np.ndim(data)
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} does not exist")
+    axis = axis_of(axis, rank)
     size = data.shape[axis]
     if split is not None:
         sizes = list(integers(split))

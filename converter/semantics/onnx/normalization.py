@@ -16,6 +16,7 @@ from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
 from converter.semantics.onnx.precision import double, floating, in_type_of
 from converter.semantics.onnx.refusal import attempt, refuse
+from converter.tracing.functions import axis_of
 from converter.tracing.primitives import finite
 
 #: Why a normalisation is refused on traced values.
@@ -215,10 +216,7 @@ def _scaled(x: Any, normalized: np.ndarray, scale: Any, bias: Any) -> Any:
 
 
 def _trailing(axis: int, x: Any) -> tuple[int, ...]:
-    rank = np.ndim(x)
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} does not exist")
-    return tuple(range(axis % rank, rank))
+    return tuple(range(axis_of(axis, np.ndim(x)), np.ndim(x)))
 
 
 def _check_stash(stash_type: int) -> None:

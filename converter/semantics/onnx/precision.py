@@ -33,8 +33,9 @@ def double(value: Any) -> Any:
 
 def in_type_of(data: Any, result: Any) -> Any:
     """Cast a result that was computed on constants back to the type of its data operand."""
-    both = isinstance(result, np.ndarray) and isinstance(data, np.ndarray)
-    return result.astype(data.dtype) if both else result
+    if isinstance(result, (np.ndarray, np.generic)) and isinstance(data, np.ndarray):
+        return np.asarray(result).astype(data.dtype, copy=False)
+    return result
 
 
 def contract(subscripts: str, a: Any, b: Any) -> Any:

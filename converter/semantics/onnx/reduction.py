@@ -11,8 +11,9 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.movement import check_flags, integers
 from converter.semantics.onnx.operator import Operator
+from converter.semantics.onnx.precision import in_type_of
 from converter.tracing.affine import Affine, check_size
-from converter.tracing.functions import PRODUCT
+from converter.tracing.functions import PRODUCT, axis_of
 from converter.tracing.linked import Linked, UsedLink
 
 
@@ -22,14 +23,9 @@ def _by_attribute(function: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(data: Any, *, axes: Any = None, keepdims: int = 1) -> Any:
         check_flags(keepdims)
         along = None if axes is None else integers(axes)
-        return _in_own_type(function(data, axis=along, keepdims=bool(keepdims)), data)
+        return in_type_of(data, function(data, axis=along, keepdims=bool(keepdims)))
 
     return reduce
-
-
-def _in_own_type(result: Any, data: Any) -> Any:
-    """Cast the mean of integers back to integers, as ONNX's types demand."""
-    return np.asarray(result).astype(data.dtype) if isinstance(data, np.ndarray) else result
 
 
 def _by_input(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +38,7 @@ def _by_input(function: Callable[..., Any]) -> Callable[..., Any]:
         along = () if axes is None else integers(axes)
         if not along and noop_with_empty_axes:
             return data
-        return _in_own_type(function(data, axis=along or None, keepdims=bool(keepdims)), data)
+        return in_type_of(data, function(data, axis=along or None, keepdims=bool(keepdims)))
 
     return reduce
 
@@ -81,9 +77,7 @@ def cum_prod(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
 
 def _along(x: Any, axis: Any) -> tuple[int, int]:
     (along,) = integers(axis)
-    if not -np.ndim(x) <= along < np.ndim(x):
-        raise ValueError(f"axis {along} does not exist")
-    return along % np.ndim(x), np.shape(x)[along]
+    return axis_of(along, np.ndim(x)), np.shape(x)[along]
 
 
 def _prod(data: Any, axis: Any = None, keepdims: bool = False) -> Any:

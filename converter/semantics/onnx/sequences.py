@@ -10,6 +10,7 @@ from converter.errors import NotAffine
 from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import pin
+from converter.tracing.functions import axis_of
 from converter.tracing.items import MAX_ITEMS, Items
 
 
@@ -52,9 +53,7 @@ def concat_from_sequence(*input_sequence: Any, axis: int, new_axis: int = 0) -> 
 
 def split_to_sequence(input: Any, split: Any = None, *, axis: int = 0, keepdims: int = 1) -> Any:
     rank = np.ndim(input)
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} does not exist")
-    axis %= rank
+    axis = axis_of(axis, rank)
     size = input.shape[axis]
     if split is None:
         sizes = [1] * size
