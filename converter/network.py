@@ -40,6 +40,13 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """Stands for one of a node's inputs inside the arguments of a call."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One operation.
 
@@ -67,6 +74,9 @@ class Node:
         why (a Lambda, a custom class).
     captured : tuple of str
         Edges that the graphs among the attributes read from outside themselves.
+    arguments, keywords
+        For Keras, how the layer is called: plain Python values in lists, tuples and
+        dictionaries, with a `Slot` for each input.
     """
 
     name: str
@@ -79,6 +89,8 @@ class Node:
     version: int = 0
     refusal: str = ""
     captured: tuple[str, ...] = ()
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ def read(path: str | os.PathLike[str]) -> Network:
     Parameters
     ----------
     path : path-like
-        A ``.keras`` archive, a legacy Keras HDF5 file, or an ONNX model, told apart by content.
+        A ``.keras`` archive or the folder that it unpacks to, a legacy Keras HDF5 file, a Keras
+        configuration (JSON) with its ``.weights.h5`` beside it, or an ONNX model, told apart by
+        content.
 
     Returns
     -------
@@ -53,6 +55,10 @@ def _read(path: Path, shown: str) -> Network:
         raise ModelFileError("is not a path: it holds a null character")
     try:
         if path.is_dir():
+            from converter.formats import keras_archive
+
+            if keras_archive.is_folder(path):
+                return keras_archive.read_folder(path, shown)
             raise ModelFileError(f"is a folder; give {_KINDS}")
         if not path.is_file():
             raise ModelFileError(
@@ -68,7 +74,15 @@ def _read(path: Path, shown: str) -> Network:
         from converter.formats import keras_archive
 
         return keras_archive.read(path, shown)
+    if head.lstrip().startswith(b"{"):
+        from converter.formats import keras_archive
+
+        return keras_archive.read_pair(path, shown)
     if head.startswith(_HDF5):
+        from converter.formats import keras_archive
+
+        if keras_archive.is_weights(path.name):
+            return keras_archive.read_pair(path, shown)
         from converter.formats import keras_h5
 
         return keras_h5.read(path, shown)

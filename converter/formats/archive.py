@@ -62,6 +62,11 @@ class Archive:
             self.members[name] = member
         self._refuse_overlaps()
 
+    @property
+    def size(self) -> int:
+        """Bytes of the whole archive."""
+        return len(self.content)
+
     def _refuse_overlaps(self) -> None:
         end, before = 0, ""
         for member in sorted(self.members.values(), key=lambda m: m.header_offset):

@@ -126,52 +126,91 @@ class ExternalFiles:
         return content[offset : offset + length]
 
     def _open(self, location: str, name: str) -> memoryview:
-        if location in self.maps:
-            return self.maps[location]
-        shown = printable(location)
-        parts = PurePosixPath(location).parts
-        if (
-            not parts
-            or "\0" in location
-            or "\\" in location
-            or os.path.isabs(location)
-            or Path(location).drive
-            or ".." in parts
-        ):
+        if location not in self.maps:
+            content = map_beside(self.folder, location, f"weight {name!r} has external data at")
+            self.maps[location] = content
+            self.size += len(content)
+        return self.maps[location]
+
+
+def map_beside(folder: Path, location: str, what: str) -> memoryview:
+    """Return the bytes of a file in a folder that nobody vouches for.
+
+    Parameters
+    ----------
+    folder : Path
+    location : str
+        A relative path; nothing outside the folder is ever opened.
+    what : str
+        Who names the file, as the beginning of a sentence.
+
+    Raises
+    ------
+    ModelFileError
+        If the location leads out of the folder or through a link, or is not a regular file with
+        a single name.
+    """
+    shown = printable(location)
+    parts = PurePosixPath(location).parts
+    if (
+        not parts
+        or "\0" in location
+        or "\\" in location
+        or os.path.isabs(location)
+        or Path(location).drive
+        or ".." in parts
+    ):
+        raise ModelFileError(f"{what} {shown!r}; only files in the model's own folder are read")
+    path = Path(os.path.realpath(folder)).joinpath(*parts)
+    if Path(os.path.realpath(path)) != path:
+        raise ModelFileError(
+            f"{what} {shown!r}, which passes through a link; copy the file itself beside the model"
+        )
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _NONBLOCK)
+    except OSError as error:
+        raise ModelFileError(f"{what} {shown!r}: {error.strerror}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise ModelFileError(
-                f"weight {name!r} has external data at {shown!r}; only files in the model's own "
-                "folder are read"
+                f"{what} {shown!r}, which is not a regular file with a single name; copy the "
+                "file itself beside the model"
             )
-        folder = Path(os.path.realpath(self.folder))
-        path = folder.joinpath(*parts)
-        if Path(os.path.realpath(path)) != path:
+        if not status.st_size:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+    finally:
+        os.close(descriptor)
+
+
+class Folder:
+    """A model saved as a folder, with the same methods as an `Archive`.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.members = frozenset(os.listdir(path))
+        self.size = 0
+
+    def read(self, name: str, limit: int) -> memoryview:
+        """Return a file's bytes; see `Archive.read`."""
+        if name not in self.members:
+            raise ModelFileError(f"is not a Keras model: the folder has no {name}")
+        content = map_beside(self.path, name, "is a folder with the file")
+        if len(content) > limit:
             raise ModelFileError(
-                f"weight {name!r} has external data at {shown!r}, which passes through a link; "
-                "copy the file itself beside the model"
+                f"has a file {name} of {len(content):,} bytes; at most {limit:,} are read"
             )
-        try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _NONBLOCK)
-        except OSError as error:
-            raise ModelFileError(
-                f"weight {name!r} has external data at {shown!r}: {error.strerror}"
-            ) from None
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise ModelFileError(
-                    f"weight {name!r} has external data at {shown!r}, which is not a regular "
-                    "file with a single name; copy the file itself beside the model"
-                )
-            content = (
-                memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
-                if status.st_size
-                else memoryview(b"")
-            )
-        finally:
-            os.close(descriptor)
-        self.maps[location] = content
         self.size += len(content)
         return content
+
+    def verify(self) -> None:
+        """Files have no checksum."""
 
 
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)

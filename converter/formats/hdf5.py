@@ -75,20 +75,21 @@ class Hdf5:
             raise ModelFileError(f"is a damaged HDF5 file: {_brief(error)}") from None
 
     def subtree(self, name: str) -> Subtree | None:
-        """Walk everything below one group of the root, once.
+        """Walk everything below one group of the root, or below the root itself (""), once.
 
         Raises
         ------
         ModelFileError
             If a link on the way is not a hard link, or there are absurdly many objects.
         """
-        if name.encode() not in self._names:
+        if name and name.encode() not in self._names:
             return None
         tree = Subtree()
         visited: set[tuple[int, ...]] = set()
         try:
             root = h5g.open(self.root, b"/")
-            stack = [(self._open(root, name.encode(), name), "", 0)]
+            top = self._open(root, name.encode(), name) if name else root
+            stack = [(top, "", 0)]
             while stack:
                 item, path, depth = stack.pop()
                 if isinstance(item, h5d.DatasetID):

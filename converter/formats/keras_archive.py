@@ -1,122 +1,135 @@
-"""Keras 3 archives (``.keras``): a zip of metadata.json, config.json and model.weights.h5.
+"""Keras 3 models: config.json and weights, in a zip (``.keras``), a folder or a pair of files.
 
-Format: keras.src.saving.saving_lib. Weights stand at ``layers/<class>[_N]/vars/<i>``, N counting
-the layers of one class in the model's own order, whatever the layers are called.
+Format: keras.src.saving.saving_lib. A pair is what ``model.to_json()`` and
+``model.save_weights()`` leave: ``NAME.json`` and ``NAME.weights.h5``, or ``config.json`` and
+``model.weights.h5``; a table of shards, ``.weights.json``, may stand for the weights.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 from converter.errors import ModelFileError, printable
-from converter.formats import keras_graph
+from converter.formats import keras_graph, keras_h5, keras_store
 from converter.formats.archive import Archive
-from converter.formats.hdf5 import Hdf5, Subtree
-from converter.formats.keras_config import Layer, Model, load_json, parse_model
-from converter.formats.keras_weights import snake_case
+from converter.formats.containers import Folder
+from converter.formats.hdf5 import Hdf5
+from converter.formats.keras_config import Model, as_dict, load_json, parse_model
 from converter.network import Network
 
 _JSON_LIMIT = 1 << 24
-_WEIGHTS = "model.weights.h5"
+_SHARDS_LIMIT = 10_000
+_CONFIG, _METADATA = "config.json", "metadata.json"
+_WEIGHTS, _SHARDED = ".weights.h5", ".weights.json"
 
 
 def read(path: Path, shown: str) -> Network:
     """Read a .keras archive; see `converter.formats.read`."""
-    archive = Archive(path)
-    record = load_json(bytes(archive.read("config.json", _JSON_LIMIT)), "config.json")
-    producer = ""
-    if "metadata.json" in archive.members:
-        metadata = load_json(bytes(archive.read("metadata.json", _JSON_LIMIT)), "metadata.json")
-        producer = f"keras {metadata.get('keras_version', '')}".strip()
-    size = len(archive.content)
+    return _bundle(Archive(path), shown)
+
+
+def read_folder(path: Path, shown: str) -> Network:
+    """Read the members of an archive out of a folder (``save_model(zipped=False)``)."""
+    return _bundle(Folder(path), shown)
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder holds a Keras model's configuration."""
+    return (path / _CONFIG).is_file()
+
+
+def is_weights(name: str) -> bool:
+    """Tell whether a file holds weights alone, going by the name that Keras insists on."""
+    return name.endswith((_WEIGHTS, _SHARDED))
+
+
+def read_pair(path: Path, shown: str) -> Network:
+    """Read a configuration (JSON) and the weights beside it; either of the two may be given."""
+    names = frozenset(os.listdir(path.parent))
+    if is_weights(path.name):
+        stem = path.name.removesuffix(_WEIGHTS).removesuffix(_SHARDED)
+        config = _first(
+            names,
+            (f"{stem}.json", _CONFIG),
+            f"holds weights only; put the model's configuration (model.to_json()) beside it as "
+            f"{printable(stem)}.json, or save the whole model",
+        )
+        weights = path.name
+    else:
+        config, stem = path.name, path.name.removesuffix(".json")
+        stems = (stem, "model") if config == _CONFIG else (stem,)
+        weights = _first(
+            names,
+            [f"{one}{suffix}" for one in stems for suffix in (_WEIGHTS, _SHARDED)],
+            f"holds a configuration only; put the weights (model.save_weights()) beside it as "
+            f"{printable(stem)}{_WEIGHTS}",
+        )
+    folder = Folder(path.parent)
+    text = folder.read(config, _JSON_LIMIT)
+    return _model(bytes(text), config, shown, folder, weights, "")
+
+
+def _first(names: frozenset[str], wanted: Any, problem: str) -> str:
+    found = next((name for name in wanted if name in names), None)
+    if found is None:
+        raise ModelFileError(problem)
+    return found
+
+
+def _bundle(members: Archive | Folder, shown: str) -> Network:
+    version = ""
+    text = bytes(members.read(_CONFIG, _JSON_LIMIT))
+    if _METADATA in members.members:
+        metadata = load_json(bytes(members.read(_METADATA, _JSON_LIMIT)), _METADATA)
+        version = str(metadata.get("keras_version", ""))
+    weights = f"model{_SHARDED}"
+    if weights not in members.members:
+        weights = f"model{_WEIGHTS}"
+    return _model(text, _CONFIG, shown, members, weights, version)
+
+
+def _model(
+    text: bytes, config: str, shown: str, members: Archive | Folder, weights: str, version: str
+) -> Network:
+    record = load_json(text, config)
+    producer = f"keras {version}".strip()
     model = parse_model(record)
     if isinstance(model, str):
-        return keras_graph.subclassed(shown, "keras", size, str(record["class_name"]), model)
-    _Weights(Hdf5(archive.read(_WEIGHTS, 1 << 62))).assign(model)
+        name = str(record["class_name"])
+        return keras_graph.subclassed(shown, "keras", members.size, name, model)
+    if weights.endswith(_SHARDED):
+        files = _shards(bytes(members.read(weights, _JSON_LIMIT)), weights, members)
+    else:
+        files = [Hdf5(members.read(weights, 1 << 62))]
+    _assign(files, weights, model, version)
+    compiled = record.get("compile_config")
     return keras_graph.build(
-        shown, "keras", size, model, record.get("compile_config"), producer, archive.verify
+        shown, "keras", members.size, model, compiled, producer, members.verify
     )
 
 
-class _Weights:
-    """Hands the archive's datasets to the layers that they belong to."""
-
-    def __init__(self, file: Hdf5) -> None:
-        self.file = file
-        self.tree = file.subtree("layers") or Subtree()
-        self.taken: set[str] = set()
-        self.foreign: list[str] = []
-        self.shared: dict[int, Layer] = {}
-
-    def assign(self, model: Model) -> None:
-        """Fill in the weights of every layer.
-
-        Raises
-        ------
-        ModelFileError
-            If a layer lacks weights or has too many, or the file holds more than the layers.
-        """
-        self._model(model, "")
-        for path in self.tree.datasets:
-            if path not in self.taken and not path.startswith(tuple(self.foreign)):
-                raise ModelFileError(
-                    f"holds weights at {printable(path)!r} in {_WEIGHTS} that no layer uses"
-                )
-
-    def _model(self, model: Model, prefix: str) -> None:
-        used: dict[str, int] = {}
-        for layer in model.layers:
-            if layer.is_operator:
-                continue
-            name = snake_case(layer.class_name.split(">")[-1])
-            count = used[name] = used.get(name, -1) + 1
-            # A Sequential model's own list leaves its InputLayer out; the count is the same.
-            path = f"{prefix}{name}{f'_{count}' if count else ''}"
-            if layer.model is not None:
-                self._model(layer.model, f"{path}/layers/")
-            elif layer.roles is None or layer.refusal:
-                self.foreign.append(f"{path}/")
-            else:
-                # The state of a random generator acts in training only.
-                self.foreign.append(f"{path}/seed_generator/")
-                self._layer(layer, path)
-
-    def _layer(self, layer: Layer, path: str) -> None:
-        assert layer.roles is not None
-        group = self.tree.groups.get(f"{path}/vars")
-        stored = (
-            []
-            if group is None
-            else sorted((name.decode("utf-8", "replace") for name in group), key=_place)
-        )
-        first = self.shared.get(layer.shared_id) if layer.shared_id is not None else None
-        if not stored and layer.roles and first is not None and first.config == layer.config:
-            layer.weights = first.weights
-            return
-        wanted = [role.name for role in layer.roles]
-        if group is not None:
-            said = self.file.text(group, "name")
-            if said is not None and said != layer.name:
-                raise ModelFileError(
-                    f"stores the weights of {printable(said)!r} where those of layer "
-                    f"{printable(layer.name)!r} belong"
-                )
-        if stored != [str(i) for i in range(len(wanted))]:
-            raise ModelFileError(
-                f"layer {printable(layer.name)!r} needs the weights {', '.join(wanted)}; "
-                f"{_WEIGHTS} holds {len(stored)} for it at {path!r}"
-            )
-        for place, name in enumerate(stored):
-            where = f"{path}/vars/{name}"
-            self.taken.add(where)
-            if place < len(wanted):
-                if where not in self.tree.datasets:
-                    raise ModelFileError(f"has no weight at {printable(where)!r}")
-                layer.weights[wanted[place]] = self.file.array(self.tree.datasets[where], where)
-        if layer.shared_id is not None and layer.roles:
-            self.shared[layer.shared_id] = layer
+def _assign(files: list[Hdf5], weights: str, model: Model, version: str) -> None:
+    if len(files) == 1 and files[0].names(files[0].root, "layer_names") is not None:
+        # Keras 2's save_weights writes what its .h5 models have inside.
+        tree = files[0].subtree("")
+        assert tree is not None
+        keras_h5.assign(files[0], tree, model)
+        return
+    store = keras_store.Store(weights, files)
+    keras_store.assign(store, model, skips_visited=version.startswith("2."))
 
 
-def _place(name: str) -> tuple[int, str]:
-    number = name.isascii() and name.isdigit() and len(name) < 9
-    return (int(name), name) if number else (1 << 30, name)
+def _shards(text: bytes, name: str, members: Archive | Folder) -> list[Hdf5]:
+    """Open the files of a sharded store: ``{"weight_map": {path: file or [file, ...]}}``."""
+    table = as_dict(load_json(text, name).get("weight_map"), f"the weight_map of {name}")
+    found: dict[str, None] = {}
+    for value in table.values():
+        for one in value if isinstance(value, list) else [value]:
+            if not isinstance(one, str) or not one.endswith(_WEIGHTS):
+                raise ModelFileError(f"{name} names a shard that Keras would not write")
+            found[one] = None
+    if len(found) > _SHARDS_LIMIT:
+        raise ModelFileError(f"{name} names {len(found):,} shards")
+    return [Hdf5(members.read(one, 1 << 62)) for one in found]

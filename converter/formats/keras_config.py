@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ModelFileError, printable
-from converter.formats.keras_weights import Role, roles
+from converter.formats.keras_calls import Call, Ref, leaves, parse_call, references
+from converter.formats.keras_weights import Role, part_records, roles
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
 _INPUT = "InputLayer"
@@ -21,34 +22,9 @@ _OUR_MODULES = re.compile(r"(tf_)?keras(\.(layers|models|ops|engine|src)(\.\w+)*
 #: The module recorded for operators on KerasTensors (``a + b``), as against layers.
 OPERATORS = "keras.ops"
 LAYERS = "keras.layers"
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """A tensor inside a graph: layer name, which call of it, which of its outputs."""
-
-    layer: str
-    call: int
-    tensor: int
-
-
-@dataclass(slots=True)
-class Call:
-    """One use of a layer.
-
-    Parameters
-    ----------
-    arguments : tuple
-        Positional arguments: `Ref`, ndarray, None, number, or lists of these.
-    settings : dict
-        Keyword arguments that are not null.
-    legacy : bool
-        Whether the record is of Keras 2's kind.
-    """
-
-    arguments: tuple[Any, ...]
-    settings: dict[str, Any]
-    legacy: bool = False
+#: Keras 2 records functions of TensorFlow applied to KerasTensors by their public names.
+TENSORFLOW = "tensorflow"
+_FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
 
 @dataclass(slots=True)
@@ -64,6 +40,8 @@ class Layer:
     calls : list of Call
     model : Model or None
         For nested models.
+    parts : dict of str to Layer
+        The layers inside a wrapper, by their path in an archive (``forward_layer``).
     roles : list of Role or None
         The weights that a built-in layer stores; None if its class is not known.
     weights : dict of str to ndarray
@@ -79,6 +57,7 @@ class Layer:
     refusal: str = ""
     calls: list[Call] = field(default_factory=list)
     model: Model | None = None
+    parts: dict[str, Layer] = field(default_factory=dict)
     roles: list[Role] | None = None
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     shared_id: int | None = None
@@ -93,6 +72,39 @@ class Layer:
         """Whether it is an operator on tensors, which is no layer and stores nothing."""
         return self.module == OPERATORS
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is a layer of Keras' own."""
+        return self.module == LAYERS and not self.refusal
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether its result carries a mask that depends on its input."""
+        return self.is_built_in and (
+            self.class_name == "Masking" or self.config.get("mask_zero", False) is not False
+        )
+
+    @property
+    def passes_mask(self) -> bool:
+        """Whether its result carries the mask of its input, if it has one."""
+        return self.class_name not in _DROPS_MASK
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the weights of the layer and of everything inside it are known."""
+        if self.model is not None:
+            return all(layer.is_known for layer in self.model.layers if not layer.is_operator)
+        return self.roles is not None and all(part.is_known for part in self.parts.values())
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """Yield the layer and those inside it that are no models, with paths for display."""
+        if self.model is not None:
+            yield from self.model.walk(f"{prefix}{self.name}/")
+            return
+        yield f"{prefix}{self.name}", self
+        for part in self.parts.values():
+            yield from part.walk(f"{prefix}{self.name}/")
+
 
 @dataclass(slots=True)
 class Model:
@@ -104,6 +116,8 @@ class Model:
     layers : list of Layer
     inputs, outputs : list of Ref
         Empty for a Sequential model, whose order says it.
+    input_keys, output_keys : list of str or None
+        The keys of a dictionary of inputs or outputs, in the same order.
     input_shape : tuple or None
         For a Sequential model without InputLayer, the first layer's batch shape.
     config : dict
@@ -116,14 +130,13 @@ class Model:
     outputs: list[Ref]
     input_shape: tuple[int | None, ...] | None
     config: dict[str, Any]
+    input_keys: list[str] | None = None
+    output_keys: list[str] | None = None
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """Yield every layer that is not a model, with its path for display."""
         for layer in self.layers:
-            if layer.model is not None:
-                yield from layer.model.walk(f"{prefix}{layer.name}/")
-            else:
-                yield f"{prefix}{layer.name}", layer
+            yield from layer.walk(prefix)
 
 
 def load_json(text: bytes | str, what: str) -> dict[str, Any]:
@@ -204,13 +217,23 @@ def _model(class_name: str, config: dict[str, Any], record: dict[str, Any]) -> M
             raise ModelFileError(f"{what} has two layers called {printable(layer.name)!r}")
         seen.add(layer.name)
     if functional:
-        inputs = _refs(config.get("input_layers"), f"the inputs of {what}")
-        outputs = _refs(config.get("output_layers"), f"the outputs of {what}")
-        outputs = _renumber(layers, outputs, what)
-        return Model(name, class_name, layers, inputs, outputs, None, config)
+        inputs = references(config.get("input_layers"), f"the inputs of {what}")
+        outputs = references(config.get("output_layers"), f"the outputs of {what}")
+        return Model(
+            *(name, class_name, layers, list(leaves(inputs))),
+            *(_renumber(layers, list(leaves(outputs)), what), None, config),
+            *(_keys(inputs), _keys(outputs)),
+        )
     if not layers:
         raise ModelFileError(f"{what} has no layers")
     return Model(name, class_name, layers, [], [], _batch_shape(config, record, layers), config)
+
+
+def _keys(structure: Any) -> list[str] | None:
+    """Return the keys of a plain dictionary of tensors."""
+    if isinstance(structure, dict) and all(isinstance(one, Ref) for one in structure.values()):
+        return sorted(structure)
+    return None
 
 
 def _renumber(layers: list[Layer], outputs: list[Ref], what: str) -> list[Ref]:
@@ -236,15 +259,10 @@ def _renumber(layers: list[Layer], outputs: list[Ref], what: str) -> list[Ref]:
             )
         return Ref(ref.layer, ref.call - 1, ref.tensor)
 
-    def moved(argument: Any) -> Any:
-        if isinstance(argument, list):
-            return [moved(one) for one in argument]
-        return shifted(argument) if isinstance(argument, Ref) else argument
-
     if legacy:
         for layer in layers:
             for call in layer.calls:
-                call.arguments = tuple(moved(argument) for argument in call.arguments)
+                call.map(lambda leaf: shifted(leaf) if isinstance(leaf, Ref) else leaf)
     return [shifted(ref) for ref in outputs]
 
 
@@ -284,15 +302,10 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
         record.get("name") if functional and "name" in record else config.get("name", ""),
         f"the name of a {printable(class_name)}",
     )
-    refusal = _foreign(record, class_name)
-    if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer"):
-        refusal = {
-            "Lambda": "carries Python code; it is never run, so nothing is known about it",
-            "TFSMLayer": "runs another saved model from a path; it is never opened",
-        }.get(class_name, "calls a TensorFlow function by name, which is not supported")
+    refusal = _foreign(record, class_name) or _RUNS_CODE.get(class_name, "")
     module = str(record.get("module") or "")
     calls = (
-        [_call(one, name) for one in as_list(record.get("inbound_nodes", []), "inbound_nodes")]
+        [parse_call(one, name) for one in as_list(record.get("inbound_nodes", []), "inbound_nodes")]
         if functional
         else []
     )
@@ -304,14 +317,34 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
         and class_name not in (*_MODELS, _INPUT)
     )
     layer = Layer(name, class_name, OPERATORS if operator else LAYERS, config, refusal, calls)
+    if class_name in _FUNCTIONS and not refusal:
+        layer.module, layer.roles = TENSORFLOW, []
+        layer.class_name = as_text(config.get("function"), f"the function of {printable(name)!r}")
+        return layer
     shared = record.get("shared_object_id")
-    layer.shared_id = shared if isinstance(shared, int) else None
+    layer.shared_id = shared if type(shared) is int else None
     if not refusal and not operator:
         if class_name in _MODELS and "layers" in config:
             layer.model = _model(class_name, config, record)
         else:
             layer.roles = roles(class_name, config)
+            layer.parts = {
+                path: _layer(as_dict(part, f"a layer inside {printable(name)!r}"), False)
+                for path, part in part_records(class_name, config)
+            }
     return layer
+
+
+# Layers that do not support masking: what they return has none.
+_DROPS_MASK = frozenset({"Flatten", "Reshape", "Permute", "RepeatVector", "EinsumDense"})
+
+_RUNS_CODE = {
+    "Lambda": "carries Python code; it is never run, so nothing is known about it",
+    "TFSMLayer": "runs another saved model from a path; it is never opened",
+    "TorchModuleWrapper": "runs a PyTorch module; it is never run, so nothing is known about it",
+    "JaxLayer": "runs a JAX function; it is never run, so nothing is known about it",
+    "FlaxLayer": "runs a Flax module; it is never run, so nothing is known about it",
+}
 
 
 def _foreign(record: dict[str, Any], class_name: str) -> str:
@@ -328,75 +361,3 @@ def _foreign(record: dict[str, Any], class_name: str) -> str:
             "known about what it computes"
         )
     return ""
-
-
-def _call(record: Any, name: str) -> Call:
-    what = f"a call of layer {printable(name)!r}"
-    if isinstance(record, list):  # Keras 2: [[layer, call, tensor, {settings}], ...]
-        refs, settings = [], {}
-        for one in record:
-            parts = as_list(one, what)
-            if len(parts) not in (3, 4):
-                raise ModelFileError(f"{what} is not what Keras writes")
-            refs.append(_ref(parts[:3], what))
-            if len(parts) == 4:
-                settings.update(as_dict(parts[3], what))
-        argument: Any = refs[0] if len(refs) == 1 else refs
-        return Call((argument,), {k: v for k, v in settings.items() if v is not None}, True)
-    record = as_dict(record, what)
-    arguments = tuple(_argument(one, what) for one in as_list(record.get("args", []), what))
-    settings = {
-        key: _argument(value, what)
-        for key, value in as_dict(record.get("kwargs", {}), what).items()
-        if value is not None
-    }
-    return Call(arguments, settings)
-
-
-def _argument(value: Any, what: str) -> Any:
-    if isinstance(value, list):
-        return [_argument(one, what) for one in value]
-    if not isinstance(value, dict):
-        return value
-    kind = value.get("class_name")
-    if kind is None:
-        # Keras flattens a dictionary of tensors in the order of its sorted keys.
-        return [_argument(value[key], what) for key in sorted(value)]
-    config = as_dict(value.get("config"), what)
-    if kind == "__keras_tensor__":
-        return _ref(as_list(config.get("keras_history"), what), what)
-    if kind in ("__numpy__", "__tensor__"):
-        try:
-            return np.asarray(config.get("value"), dtype=np.float64)
-        except (TypeError, ValueError, OverflowError):
-            raise ModelFileError(f"{what} has a constant that is not numeric") from None
-    if kind == "__tuple__":
-        return [_argument(one, what) for one in as_list(value.get("items"), what)]
-    return Unknown(str(kind))
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A call argument of a kind that is not read."""
-
-    kind: str
-
-
-def _ref(parts: list[Any], what: str) -> Ref:
-    if (
-        len(parts) != 3
-        or not isinstance(parts[0], str)
-        or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in parts[1:])
-    ):
-        raise ModelFileError(f"{what} refers to a tensor in a way that Keras does not write")
-    return Ref(*parts)
-
-
-def _refs(value: Any, what: str) -> list[Ref]:
-    """Flatten Keras' description of inputs or outputs, dictionaries by sorted key."""
-    if isinstance(value, dict):
-        return [ref for key in sorted(value) for ref in _refs(value[key], what)]
-    items = as_list(value, what)
-    if len(items) == 3 and isinstance(items[0], str):
-        return [_ref(items, what)]
-    return [ref for one in items for ref in _refs(one, what)]

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from converter.errors import ModelFileError, printable
-from converter.formats.keras_config import (
-    LAYERS,
-    Call,
-    Layer,
-    Model,
-    Ref,
-    Unknown,
-    as_list,
-    batch_shape,
-)
+from converter.formats.keras_calls import Call, Ref, Unknown, leaves, map_leaves
+from converter.formats.keras_config import Layer, Model, as_list, batch_shape
+from converter.formats.keras_masks import masked_call
 from converter.formats.keras_training import training_of
-from converter.network import Input, Network, Node, Output
+from converter.formats.keras_wrappers import WRAPPERS
+from converter.network import Input, Network, Node, Output, Slot
 
 # A model whose parts are used twice inside parts used twice doubles with every level.
 _MAX_NODES = 300_000
@@ -71,7 +65,7 @@ def build(
         raise ModelFileError("has two inputs of one name")
     if _calls(model) > _MAX_NODES:
         raise ModelFileError(f"unfolds to more than {_MAX_NODES:,} layer calls")
-    builder = _Builder(names)
+    builder = Builder(names)
     outputs = builder.model(model, "", names)
     names = _unique([_output_name(model, place) for place in range(len(outputs))])
     return Network(
@@ -109,6 +103,8 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _output_name(model: Model, place: int) -> str:
+    if model.output_keys is not None:
+        return model.output_keys[place]
     return model.outputs[place].layer if model.outputs else model.layers[-1].name
 
 
@@ -116,15 +112,16 @@ def _inputs(model: Model) -> list[Input]:
     by_name = {layer.name: layer for layer in model.layers}
     if model.class_name != "Sequential":
         inputs = []
-        for ref in model.inputs:
+        for place, ref in enumerate(model.inputs):
             layer = by_name.get(ref.layer)
             if layer is None or layer.class_name != "InputLayer":
                 raise ModelFileError(f"input {printable(ref.layer)!r} has no InputLayer")
-            inputs.append(_input(layer))
+            key = layer.name if model.input_keys is None else model.input_keys[place]
+            inputs.append(_input(layer, key))
         return inputs
     first = model.layers[0]
     if first.class_name == "InputLayer":
-        return [_input(first)]
+        return [_input(first, first.name)]
     if model.input_shape is None:
         raise ModelFileError(
             "does not say the shape of its input; build the model (call it once, or give it an "
@@ -136,27 +133,28 @@ def _inputs(model: Model) -> list[Input]:
     return [Input(name, model.input_shape, "float32")]
 
 
-def _input(layer: Layer) -> Input:
+def _input(layer: Layer, name: str) -> Input:
     shape = layer.config.get("batch_shape", layer.config.get("batch_input_shape"))
-    if layer.config.get("sparse") or layer.config.get("ragged"):
-        raise ModelFileError(f"input {printable(layer.name)!r} is sparse or ragged")
+    if layer.config.get("ragged"):
+        raise ModelFileError(f"input {printable(layer.name)!r} is ragged")
     dtype = layer.config.get("dtype")
     if isinstance(dtype, dict):
         inner = dtype.get("config")
         dtype = inner.get("name") if isinstance(inner, dict) else None
     sizes = batch_shape(as_list(shape, f"the shape of input {layer.name!r}"), layer.name)
-    return Input(layer.name, sizes, dtype if isinstance(dtype, str) else "float32")
+    return Input(name, sizes, dtype if isinstance(dtype, str) else "float32")
 
 
 _ONE_TENSOR = Call((Ref("", 0, 0),), {})
 
 
-class _Builder:
+class Builder:
     """Collects nodes and constants while models are laid out, nested ones in place."""
 
     def __init__(self, inputs: list[str]) -> None:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
+        self.masked: set[str] = set()
         self._count = 0
         # Input names come from the file; an edge of ours must never be taken for one.
         self._prefix = "edge:"
@@ -183,7 +181,7 @@ class _Builder:
                     f"layer {printable(layer.name)!r} follows {len(edges)} tensors in a Sequential "
                     "model"
                 )
-            edges = self._apply(layer, prefix, _ONE_TENSOR, edges)
+            edges = self.apply(layer, prefix, _ONE_TENSOR, edges, 1)
         return edges
 
     def _functional(self, model: Model, prefix: str, inputs: list[str]) -> list[str]:
@@ -197,13 +195,14 @@ class _Builder:
         for ref, edge in zip(model.inputs, inputs, strict=True):
             layer = by_name.get(ref.layer)
             if layer is not None and layer.refusal:
-                known[ref.layer, ref.call] = self._apply(layer, prefix, _ONE_TENSOR, [edge])
+                known[ref.layer, ref.call] = self.apply(layer, prefix, _ONE_TENSOR, [edge], 1)
             else:
                 known[ref.layer, ref.call] = [edge]
+        counts = _counts(model)
         for layer, place in self._ordered(model, set(known)):
             call = layer.calls[place]
             operands = []
-            for ref in _tensors(call.arguments):
+            for ref in call.tensors():
                 results = known[ref.layer, ref.call]
                 if ref.tensor >= len(results):
                     raise ModelFileError(
@@ -211,7 +210,8 @@ class _Builder:
                         f"which has {len(results)}"
                     )
                 operands.append(results[ref.tensor])
-            known[layer.name, place] = self._apply(layer, prefix, call, operands)
+            count = counts.get((layer.name, place), 1)
+            known[layer.name, place] = self.apply(layer, prefix, call, operands, count)
         outputs = []
         for ref in model.outputs:
             results = known.get((ref.layer, ref.call), [])
@@ -232,7 +232,7 @@ class _Builder:
         waiting: dict[tuple[str, int], int] = {}
         readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
         for key, (layer, place) in calls.items():
-            needs = {(r.layer, r.call) for r in _tensors(layer.calls[place].arguments)} - known
+            needs = {(r.layer, r.call) for r in layer.calls[place].tensors()} - known
             for need in needs:
                 if need not in calls:
                     raise ModelFileError(
@@ -255,65 +255,110 @@ class _Builder:
             raise ModelFileError(f"{what} has a cycle through layer {printable(stuck)!r}")
         return order
 
-    def _apply(self, layer: Layer, prefix: str, call: Call, edges: list[str]) -> list[str]:
-        """Add the nodes of one call; `edges` are those of its tensors, in order."""
+    def apply(
+        self, layer: Layer, prefix: str, call: Call, edges: Sequence[str], count: int
+    ) -> list[str]:
+        """Add the nodes of one call.
+
+        Parameters
+        ----------
+        layer : Layer
+        prefix : str
+            Of the names of the nodes, for display.
+        call : Call
+        edges : sequence of str
+            Those of the call's tensors, in order.
+        count : int
+            How many of its results are read.
+        """
         name = prefix + layer.name
-        refusal = layer.refusal or _call_refusal(layer, call)
+        refusal = layer.refusal or _call_refusal(call)
+        if not refusal and not self.masked.isdisjoint(edges):
+            refusal = masked_call(layer)
         if layer.model is not None and not refusal:
-            return self.model(layer.model, f"{name}/", edges)
+            outputs = self.model(layer.model, f"{name}/", _by_input(layer.model, call, edges))
+        elif layer.class_name in WRAPPERS and not refusal and layer.is_built_in:
+            outputs = WRAPPERS[layer.class_name](self, layer, prefix, call, list(edges), count)
+        else:
+            outputs = self.node(layer, name, call, edges, count, refusal)
+        if layer.makes_mask or (layer.passes_mask and not self.masked.isdisjoint(edges)):
+            self.masked.update(outputs)
+        return outputs
+
+    def node(
+        self,
+        layer: Layer,
+        name: str,
+        call: Call,
+        edges: Sequence[str],
+        count: int = 1,
+        refusal: str = "",
+    ) -> list[str]:
+        """Add one node for a layer's call; see `apply`."""
+        inputs: list[str] = []
         remaining = iter(edges)
-        inputs = [self._operand(leaf, remaining) for one in call.arguments for leaf in _flat(one)]
-        output = self.edge()
+
+        def operand(leaf: Any) -> Any:
+            if isinstance(leaf, Ref):
+                inputs.append(next(remaining))
+            elif isinstance(leaf, np.ndarray):
+                inputs.append(self.edge())
+                self.constants[inputs[-1]] = leaf
+            else:
+                return leaf
+            return Slot(len(inputs) - 1)
+
+        arguments, keywords = map_leaves((call.arguments, call.settings), operand)
+        outputs = tuple(self.edge() for _ in range(count))
         self.nodes.append(
             Node(
                 name=name,
                 operation=layer.class_name,
                 inputs=tuple(inputs),
-                outputs=(output,),
+                outputs=outputs,
                 attributes=layer.config,
                 weights=layer.weights,
                 domain=layer.module,
                 refusal=refusal,
+                arguments=arguments,
+                keywords=keywords,
             )
         )
-        return [output]
-
-    def _operand(self, argument: Any, edges: Iterator[str]) -> str:
-        if isinstance(argument, Ref):
-            return next(edges)
-        if not isinstance(argument, (int, float, np.ndarray)):
-            return ""  # nothing, or a value for which the call is refused
-        edge = self.edge()
-        try:
-            self.constants[edge] = np.asarray(argument, dtype=np.float64)
-        except OverflowError:
-            raise ModelFileError("is called with a number that is too large") from None
-        return edge
+        return list(outputs)
 
 
-def _flat(argument: Any) -> list[Any]:
-    if isinstance(argument, list):
-        return [leaf for one in argument for leaf in _flat(one)]
-    return [argument]
+def _counts(model: Model) -> dict[tuple[str, int], int]:
+    """Return how many of each call's results are read."""
+    counts: dict[tuple[str, int], int] = {}
+    reads = [ref for layer in model.layers for call in layer.calls for ref in call.tensors()]
+    for ref in (*reads, *model.outputs):
+        key = (ref.layer, ref.call)
+        counts[key] = max(counts.get(key, 1), ref.tensor + 1)
+    if sum(counts.values()) > _MAX_NODES:
+        raise ModelFileError(f"reads more than {_MAX_NODES:,} results of layers")
+    return counts
 
 
-def _tensors(arguments: tuple[Any, ...]) -> list[Ref]:
-    return [leaf for one in arguments for leaf in _flat(one) if isinstance(leaf, Ref)]
+def _by_input(model: Model, call: Call, edges: Sequence[str]) -> list[str]:
+    """Return the edges of a model's call in the order of its inputs.
+
+    A dictionary given to a model whose inputs are a list names them (Functional.call).
+    """
+    if model.class_name != "Sequential" and model.input_keys is None:
+        first = call.arguments[0] if call.arguments else None
+        if isinstance(first, dict) and all(isinstance(one, Ref) for one in first.values()):
+            by_name = dict(zip(sorted(first), edges, strict=False))
+            names = [ref.layer for ref in model.inputs]
+            if set(names) <= set(by_name):
+                return [by_name[name] for name in names]
+    return list(edges)
 
 
-def _call_refusal(layer: Layer, call: Call) -> str:
+def _call_refusal(call: Call) -> str:
     """Say why a call's arguments are not acceptable, or return an empty string."""
-    for key, value in call.settings.items():
-        if value is False and key == "training":
-            continue
-        if key == "training":
-            return "is called with training=True, so it acts as in training"
-        return f"is called with the argument {printable(key)!r}, which is not supported"
-    for leaf in (leaf for one in call.arguments for leaf in _flat(one)):
+    if call.settings.get("training"):
+        return "is called with training=True, so it acts as in training"
+    for leaf in leaves((call.arguments, call.settings)):
         if isinstance(leaf, Unknown):
             return f"is called with a value of kind {printable(leaf.kind)!r}, not supported"
-        if isinstance(leaf, (str, bool)):
-            return f"is called with the value {printable(str(leaf))!r}, which is not supported"
-    if layer.module == LAYERS and len(call.arguments) > 1:
-        return "is called with more than one argument, which is not supported"
     return ""

@@ -24,8 +24,11 @@ def read(path: Path, shown: str) -> Network:
     file = Hdf5(content)
     config = file.text(file.root, "model_config")
     if config is None:
-        if file.subtree("layers") is not None:
-            raise ModelFileError("holds weights only; save the whole model")
+        if file.subtree("layers") is not None or file.names(file.root, "layer_names") is not None:
+            raise ModelFileError(
+                "holds weights only; save the whole model, or name the file NAME.weights.h5 and "
+                "put the model's configuration (model.to_json()) beside it as NAME.json"
+            )
         raise ModelFileError("is an HDF5 file without a Keras model (no model_config)")
     record = load_json(config, "model_config")
     compiled = file.text(file.root, "training_config")
@@ -34,7 +37,10 @@ def read(path: Path, shown: str) -> Network:
     if isinstance(model, str):
         name = str(record["class_name"])
         return keras_graph.subclassed(shown, "h5", len(content), name, model)
-    _assign(file, model)
+    tree = file.subtree("model_weights")
+    if tree is None or "" not in tree.groups:
+        raise ModelFileError("has a configuration and no weights (no group model_weights)")
+    assign(file, tree, model)
     return keras_graph.build(
         shown,
         "h5",
@@ -45,17 +51,14 @@ def read(path: Path, shown: str) -> Network:
     )
 
 
-def _assign(file: Hdf5, model: Model) -> None:
-    """Fill in the weights of every layer.
+def assign(file: Hdf5, tree: Subtree, model: Model) -> None:
+    """Fill in the weights of every layer from a tree with a group for each.
 
     Raises
     ------
     ModelFileError
         If layers and stored weights do not correspond.
     """
-    tree = file.subtree("model_weights")
-    if tree is None or "" not in tree.groups:
-        raise ModelFileError("has a configuration and no weights (no group model_weights)")
     names = file.names(tree.groups[""], "layer_names")
     if names is None:
         raise ModelFileError("does not list its layers (no attribute layer_names)")
@@ -69,11 +72,11 @@ def _assign(file: Hdf5, model: Model) -> None:
         own = tree.groups.get(name)
         stored = [] if own is None else file.names(own, "weight_names") or []
         wanted = list(_weights(layer))
-        if any(one.roles is None and one.model is None for one, _ in wanted):
+        if not layer.is_known or layer.refusal:
             continue  # an unknown layer within: it is refused, and the order is not known
-        _distribute(file, tree, stored, layer, name, [(one, role) for one, role in wanted if role])
+        _distribute(file, tree, stored, layer, name, wanted)
     for layer in by_name.values():
-        if any(role for _, role in _weights(layer)):
+        if layer.is_known and any(_weights(layer)):
             raise ModelFileError(f"has no weights for layer {printable(layer.name)!r}")
 
 
@@ -103,13 +106,7 @@ def _distribute(
 
 
 def _weights(layer: Layer) -> Iterator[tuple[Layer, str]]:
-    """Yield a layer's weights in stored order: trainable ones first, then the others.
-
-    An unknown layer within yields one entry with an empty role.
-    """
-    if layer.model is None and layer.roles is None:
-        yield layer, ""
-        return
+    """Yield a layer's weights in stored order: trainable ones first, then the others."""
     inner = list(_variables(layer, True))
     if layer.trainable:
         yield from ((one, role) for one, role, trainable in inner if trainable)
@@ -124,8 +121,9 @@ def _variables(layer: Layer, trainable: bool) -> Iterator[tuple[Layer, str, bool
         for inner in layer.model.layers:
             if not inner.is_operator:
                 yield from _variables(inner, trainable)
-    elif layer.roles is None:
-        yield layer, "", False
-    else:
-        for role in layer.roles:
+        return
+    for role in layer.roles or ():
+        if not role.copied:
             yield layer, role.name, trainable and role.trainable
+    for part in layer.parts.values():
+        yield from _variables(part, trainable)

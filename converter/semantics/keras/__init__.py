@@ -1,23 +1,30 @@
 """The meaning of Keras layers: tables from class to a numpy function.
 
-A layer is a plain function with its tensors as positional parameters; its keyword-only parameters
-are the configuration keys that matter, spelled as Keras spells them, and the layer's weights by
-role. That signature is the schema: a key that is neither there nor known to have no effect on
-inference is a refusal.
+A layer is a plain function whose positional parameters are those of Keras' `call`; its
+keyword-only parameters are the configuration keys that matter, spelled as Keras spells them, and
+the layer's weights by role. That signature is the schema: a key that is neither there nor known to
+have no effect on inference is a refusal.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from converter.errors import NotAffine
-from converter.formats.keras_config import OPERATORS
+from converter.formats.keras_config import OPERATORS, TENSORFLOW
+from converter.formats.keras_wrappers import WRAPPED
 from converter.network import Node
 from converter.semantics import Rule
-from converter.semantics.keras import activations, core, merging, normalization, operators
+from converter.semantics.keras import (
+    activations,
+    core,
+    merging,
+    normalization,
+    operators,
+    recurrent,
+    wrappers,
+)
+from converter.semantics.keras.calls import bind, keywords
 from converter.semantics.keras.layer import Layer
 
 LAYERS: dict[str, Layer] = {
@@ -25,13 +32,20 @@ LAYERS: dict[str, Layer] = {
     **merging.LAYERS,
     **normalization.LAYERS,
     **activations.LAYERS,
+    **recurrent.LAYERS,
     **core.REFUSED,
+}
+
+_TABLES: dict[str, tuple[dict[str, Layer], str]] = {
+    OPERATORS: (operators.OPERATORS, "operator"),
+    WRAPPED: (wrappers.LAYERS, "wrapper"),
+    TENSORFLOW: ({}, "TensorFlow function"),
 }
 
 _INERT = frozenset(
     {
         *("name", "trainable", "seed", "batch_shape", "batch_input_shape", "input_shape"),
-        *("dtype", "build_input_shape", "autocast"),
+        *("dtype", "build_input_shape", "autocast", "batch_size", "sparse", "ragged"),
     }
 )
 _INERT_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
@@ -47,19 +61,15 @@ def rule_for(node: Node) -> Rule:
     """Return the meaning of a Keras layer; see `converter.semantics.rule_for`."""
     if node.refusal:
         raise NotAffine(node.refusal)
-    if node.domain == OPERATORS:
-        layer = operators.OPERATORS.get(node.operation)
-        if layer is None:
-            raise NotAffine("an unknown operator; nothing is known about what it computes")
-    else:
-        layer = LAYERS.get(node.operation)
-        if layer is None:
-            raise NotAffine("an unknown layer; nothing is known about what it computes")
+    table, kind = _TABLES.get(node.domain, (LAYERS, "layer"))
+    layer = table.get(node.operation)
+    if layer is None:
+        raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
     if layer.function is None:
         return Rule(_refused, refusal=layer.refusal, keeps_shape=layer.keeps_shape)
     _check_dtype(node)
     settings: dict[str, Any] = dict(node.weights)
-    known = _keywords(layer.function)
+    known = keywords(layer.function)
     for key, value in node.attributes.items():
         if key in known:
             settings.setdefault(key, value)
@@ -71,12 +81,7 @@ def rule_for(node: Node) -> Rule:
     missing = [key for key, required in known.items() if required and key not in settings]
     if missing:
         raise NotAffine(f"does not say its {', '.join(missing)}")
-    function = layer.function
-
-    def call(operands: list[Any]) -> tuple[Any, ...]:
-        return (function(*operands, **settings),)
-
-    return Rule(call, refusal=layer.refusal)
+    return Rule(bind(node, layer.function, settings), refusal=layer.refusal)
 
 
 def _refused(operands: list[Any]) -> tuple[Any, ...]:
@@ -94,13 +99,3 @@ def _check_dtype(node: Node) -> None:
         policy = name
     if policy is not None and not (isinstance(policy, str) and policy in _FLOATS):
         raise NotAffine(f"computes in {policy}, which is not supported")
-
-
-@cache
-def _keywords(function: Callable[..., Any]) -> dict[str, bool]:
-    """Return the keyword-only parameters, and whether each is required."""
-    return {
-        p.name: p.default is p.empty
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY
-    }

@@ -84,7 +84,6 @@ LAYERS: dict[str, Layer] = {
 }
 
 _CHOICE = "chooses among values that depend on the input"
-_GATED = "a gated recurrent layer multiplies values that depend on the input"
 _ATTENTION = "an attention layer multiplies values that depend on the input"
 _STATISTICS = "normalises by statistics of the values themselves"
 
@@ -96,7 +95,6 @@ REFUSED: dict[str, Layer] = {
         ),
         Layer(None, _CHOICE),
     ),
-    **dict.fromkeys(("GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), Layer(None, _GATED)),
     **dict.fromkeys(
         ("AdditiveAttention", "Attention", "GroupQueryAttention", "MultiHeadAttention"),
         Layer(None, _ATTENTION),

@@ -11,12 +11,12 @@ from converter.semantics.keras.core import whole_numbers
 from converter.semantics.keras.layer import Layer
 
 
-def _aligned(tensors: tuple[Any, ...]) -> list[Any]:
+def _aligned(tensors: Any) -> list[Any]:
     """Give all tensors one rank, new axes behind the batch axis, as Keras merges them.
 
     Numpy would put them in front of it, where rows would meet each other.
     """
-    if len(tensors) < 2:
+    if not isinstance(tensors, (list, tuple)) or len(tensors) < 2:
         raise ValueError("merges fewer than two tensors")
     rank = max(np.ndim(tensor) for tensor in tensors)
     aligned = []
@@ -28,34 +28,34 @@ def _aligned(tensors: tuple[Any, ...]) -> list[Any]:
     return aligned
 
 
-def add(*tensors: Any) -> Any:
-    return reduce(np.add, _aligned(tensors))
+def add(inputs: Any) -> Any:
+    return reduce(np.add, _aligned(inputs))
 
 
-def subtract(*tensors: Any) -> Any:
-    a, b = _aligned(tensors)
+def subtract(inputs: Any) -> Any:
+    a, b = _aligned(inputs)
     return np.subtract(a, b)
 
 
-def multiply(*tensors: Any) -> Any:
-    return reduce(np.multiply, _aligned(tensors))
+def multiply(inputs: Any) -> Any:
+    return reduce(np.multiply, _aligned(inputs))
 
 
-def average(*tensors: Any) -> Any:
-    return np.divide(add(*tensors), np.float64(len(tensors)))
+def average(inputs: Any) -> Any:
+    return np.divide(add(inputs), np.float64(len(inputs)))
 
 
-def maximum(*tensors: Any) -> Any:
-    return reduce(np.maximum, _aligned(tensors))
+def maximum(inputs: Any) -> Any:
+    return reduce(np.maximum, _aligned(inputs))
 
 
-def minimum(*tensors: Any) -> Any:
-    return reduce(np.minimum, _aligned(tensors))
+def minimum(inputs: Any) -> Any:
+    return reduce(np.minimum, _aligned(inputs))
 
 
-def concatenate(*tensors: Any, axis: int = -1) -> Any:
+def concatenate(inputs: Any, *, axis: int = -1) -> Any:
     (along,) = whole_numbers(axis, "axis")
-    return np.concatenate(tensors, axis=along)
+    return np.concatenate(inputs, axis=along)
 
 
 _CHOICE = "chooses among values that depend on the input"

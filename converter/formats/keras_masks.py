@@ -1,0 +1,30 @@
+"""Masks that travel beside tensors: which layers take no notice of them.
+
+A mask says which steps of a sequence count; Masking makes it from the values and
+Embedding(mask_zero=True) from the codes. Keras hands it from layer to layer without a word in the
+graph. Whatever reads it multiplies values by something that depends on the input.
+"""
+
+from __future__ import annotations
+
+from converter.formats.keras_config import Layer
+
+# Layers whose values are the same with a mask and without one, at inference.
+_BLIND = frozenset(
+    {
+        *("Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization"),
+        *("Concatenate", "Dense", "Dot", "Dropout", "EinsumDense", "Flatten", "GaussianDropout"),
+        *("GaussianNoise", "Identity", "LeakyReLU", "Normalization", "PReLU", "Permute", "ReLU"),
+        *("RepeatVector", "Rescaling", "Reshape", "SpatialDropout1D", "SpatialDropout2D"),
+        *("SpatialDropout3D", "ELU", "ThresholdedReLU", "Masking"),
+    }
+)
+
+
+def masked_call(layer: Layer) -> str:
+    """Say why a layer cannot be called on a tensor with a mask, or return an empty string."""
+    if layer.model is not None or (layer.is_built_in and layer.class_name in _BLIND):
+        return ""
+    if not layer.is_built_in:
+        return ""  # operators know nothing of masks
+    return "reads a mask that depends on the input"

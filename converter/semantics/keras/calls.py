@@ -1,0 +1,85 @@
+"""Binding a layer's call to the function that says what the layer means."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine, printable
+from converter.formats.keras_calls import map_leaves
+from converter.network import Node, Slot
+
+# Call arguments that say, with these values, what is so without them.
+_IDLE: dict[str, tuple[Any, ...]] = {"training": (None, False), "mask": (None,), "name": ()}
+
+
+@cache
+def keywords(function: Callable[..., Any]) -> dict[str, bool]:
+    """Return the keyword-only parameters, and whether each is required."""
+    return {
+        p.name: p.default is p.empty
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
+
+
+@cache
+def _positional(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the names of the call's parameters, and whether more may follow."""
+    parameters = inspect.signature(function).parameters.values()
+    names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    return names, any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def bind(
+    node: Node, function: Callable[..., Any], settings: Mapping[str, Any]
+) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Return what a node computes from its operands, its call's arguments bound.
+
+    Raises
+    ------
+    NotAffine
+        If the call has an argument that the function does not know.
+    """
+    names, more = _positional(function)
+    given: dict[str, Any] = {}
+    for key, value in node.keywords.items():
+        if key in names:
+            given[key] = value
+        elif key not in _IDLE or not (key == "name" or value in _IDLE[key]):
+            raise NotAffine(
+                f"is called with the argument {printable(key)!r}, which is not supported"
+            )
+    arguments = node.arguments
+    if len(arguments) > len(names) and not more:
+        raise NotAffine("is called with more arguments than it is known to have")
+    count = len(node.outputs)
+
+    def call(operands: list[Any]) -> tuple[Any, ...]:
+        def filled(leaf: Any) -> Any:
+            return operands[leaf.place] if isinstance(leaf, Slot) else leaf
+
+        args, kwargs = map_leaves((arguments, given), filled)
+        result = function(*args, **kwargs, **settings)
+        return results(result, count)
+
+    return call
+
+
+def results(result: Any, count: int) -> tuple[Any, ...]:
+    """Return the results that are read, of one or several; numbers as arrays."""
+    if isinstance(result, (list, tuple)):
+        if len(result) < count:
+            raise ValueError(f"has {len(result)} results, of which {count} are read")
+        return tuple(_value(one) for one in result[:count])
+    if count != 1:
+        raise ValueError(f"has one result, of which {count} are read")
+    return (_value(result),)
+
+
+def _value(result: Any) -> Any:
+    return np.asarray(result) if isinstance(result, (bool, int, float, np.generic)) else result

@@ -1,0 +1,22 @@
+"""What wrappers need around the layers inside them; see `converter.formats.keras_wrappers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converter.semantics.keras.layer import Layer
+
+
+def time_distributed(x: Any, sequences: Any = None, *, to_rows: bool) -> Any:
+    """Take the steps of a sequence for rows, or give rows back to the sequence they came from."""
+    shape = np.shape(x if to_rows else sequences)
+    if len(shape) < 3:
+        raise ValueError("TimeDistributed needs an axis of steps and one of features")
+    if to_rows:
+        return np.reshape(x, (shape[0] * shape[1], *shape[2:]))
+    return np.reshape(x, (*shape[:2], *np.shape(x)[1:]))
+
+
+LAYERS: dict[str, Layer] = {"TimeDistributed": Layer(time_distributed)}
