@@ -169,6 +169,12 @@ def fold(
 )
 @click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian).")
 @click.option("--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True)
+@click.option(
+    "--base",
+    multiple=True,
+    metavar="COLUMN=LEVEL",
+    help="Level of a category that its others are compared with (repeatable).",
+)
 @_scale
 @_scale_target
 @_output
@@ -184,6 +190,7 @@ def convert(
     cov_type: str,
     weights: str | None,
     missing: str,
+    base: Sequence[str],
     scale: str | None,
     scale_target: str | None,
     output: str | None,
@@ -206,6 +213,7 @@ def convert(
         missing=missing,
         scaler=scale,
         target_scaler=scale_target,
+        base=_bases(base),
     )
     if out is None:
         click.echo(_to_json(made.to_dict()) if as_json else made.summary())
@@ -226,6 +234,16 @@ def convert(
 
 def _place_or_name(output: str | None) -> str | int | None:
     return int(output) if output is not None and output.isascii() and output.isdigit() else output
+
+
+def _bases(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        column, equals, level = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--base {pair!r}: expected COLUMN=LEVEL")
+        found[column] = level
+    return found
 
 
 def _comma_separated(text: str) -> list[str]:

@@ -25,13 +25,15 @@ from converter.errors import (
 )
 from converter.network import Input, Network, Output
 from converter.sweeps import RowMap, forward, reverse
-from converter.tracing.affine import Affine
-from converter.tracing.interpreter import KINDS, Rules, Trace, trace
+from converter.tracing.affine import Affine, Tape
+from converter.tracing.codes import Indicators
+from converter.tracing.interpreter import TEXT, Rules, Trace, readable, trace
 from converter.tracing.items import Items
 from converter.tracing.linked import Decided, Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.sizes import SizeDependent
 from converter.tracing.uniform import uniform, uniform_constants
+from converter.variables import Variable, element_names, merge
 
 # Coefficients that a fold may have: 256 MB of float64.
 _MAX_COEFFICIENTS = 1 << 25
@@ -51,8 +53,9 @@ class Folded:
 
     Parameters
     ----------
-    coef : ndarray of float64, shape (outputs, inputs)
-        Over the flattened outputs and the flattened inputs, row-major, in the network's order.
+    coef : ndarray of float64, shape (outputs, terms)
+        Over the flattened outputs and the flattened inputs, row-major, in the network's order,
+        with an indicator for each level where an input is looked up.
     intercept : ndarray of float64, shape (outputs,)
     has_intercept : ndarray of bool, shape (outputs,)
         Whether the architecture has a constant term on the way to the output.
@@ -65,7 +68,9 @@ class Folded:
     output_shapes : tuple of tuple of int
         Shapes of one observation.
     input_shapes : tuple of (tuple of int or None)
-        Likewise; None for an input that holds no numbers and has no columns.
+        Likewise; None for an input that cannot be read and has no columns.
+    variables : tuple of Variable
+        What the columns of `coef` are.
     notes : tuple of str
         What else the reader of the numbers should know.
     """
@@ -79,6 +84,7 @@ class Folded:
     output_shapes: tuple[tuple[int, ...], ...]
     input_shapes: tuple[tuple[int, ...] | None, ...]
     notes: tuple[str, ...]
+    variables: tuple[Variable, ...]
 
 
 def fold_network(
@@ -250,6 +256,8 @@ def _resolve(output: Output, value: object, rows: int | None) -> Settled:
             groups = _row_groups(groups, rows)
         return Settled(output, inner, link, groups, notes, decided)
     if isinstance(value, Affine):
+        if value.kind == "s":
+            raise NotAffine("holds text")
         return Settled(output, value, "identity", None)
     constant = np.asarray(value)
     if constant.dtype.kind not in "fiub":
@@ -303,7 +311,7 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
         Outputs whose rows are not all the same function of their own inputs alone.
     """
     for one in network.inputs:
-        if one.dtype not in KINDS:
+        if not readable(network, one):
             continue
         if one.shape is not None and 0 in one.shape:
             raise ModelFileError(f"input {printable(one.name)!r} has no elements")
@@ -322,9 +330,11 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
             )
     if not network.inputs:
         raise ModelFileError("has no inputs")
-    if any(one.shape[:1] == (None,) for one in network.inputs if one.shape and _numeric(one)):
+    if any(
+        one.shape[:1] == (None,) for one in network.inputs if one.shape and readable(network, one)
+    ):
         return _trace_dynamic(network, outputs)
-    shapes = [_shape(one, 1) for one in network.inputs]
+    shapes = _shapes(network, 1)
     traced = trace(network, shapes, outputs, {})
     # A leading size of one is a batch of one row. Any other fixed size is part of the observation.
     ones = {shape[:1] for shape in shapes if len(shape) > 1} == {(1,)}
@@ -335,14 +345,14 @@ def _trace(network: Network, outputs: Sequence[Output]) -> tuple[int | None, Tra
     return None, traced, []
 
 
-def _numeric(one: Input) -> bool:
-    return one.dtype in KINDS
-
-
-def _shape(one: Input, rows: int) -> tuple[int, ...]:
-    if not _numeric(one):
-        return ()
-    return tuple(rows if size is None else size for size in one.shape or ())
+def _shapes(network: Network, rows: int) -> list[tuple[int, ...]]:
+    """Return the shape of each input for a number of rows."""
+    return [
+        tuple(rows if size is None else size for size in one.shape or ())
+        if readable(network, one)
+        else ()
+        for one in network.inputs
+    ]
 
 
 def _show(shape: Sequence[int | None]) -> str:
@@ -353,7 +363,7 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
     """Trace two rows, and three: what holds for both counts does not depend on the count."""
 
     def shapes(rows: int) -> list[tuple[int, ...]]:
-        return [_shape(one, rows) for one in network.inputs]
+        return _shapes(network, rows)
 
     rules: Rules = {}
     try:
@@ -483,8 +493,11 @@ def _sweep(
     ]
     found = iter(own)
     input_shapes = tuple(None if value is None else next(found) for value in traced.inputs)
+    looked_up = indicators_of(traced.tape, values)
+    batched += [value.shape[0] == (rows or 1) for value, _ in looked_up]
     sizes = [math.prod(shape) for shape in shapes]
     widths = [math.prod(shape) for shape in own]
+    widths += [math.prod(value.shape[1:]) for value, _ in looked_up]
     if not sum(sizes):
         raise ModelFileError("has an output without elements")
     if sum(sizes) * sum(widths) > _MAX_COEFFICIENTS:
@@ -502,7 +515,8 @@ def _sweep(
     into = RowMap(rows or 1, sizes, widths, batched)
     run = forward if (sweep or _cheaper(sum(widths), sum(sizes))) == "forward" else reverse
     with np.errstate(all="ignore"):
-        run(traced.tape, [value for _, value in numeric], values, into)
+        sources = [value for _, value in numeric] + [value for value, _ in looked_up]
+        run(traced.tape, sources, values, into)
         for number, value in enumerate(values):
             if isinstance(value, np.ndarray):
                 constants = value.reshape(rows or 1, -1)
@@ -516,8 +530,15 @@ def _sweep(
     ]
     if findings:
         raise Rejected(network.path, findings)
-    return Folded(
+    places = [place for place, value in enumerate(traced.inputs) if value is not None]
+    coef, variables = merge(
         into.coef,
+        [element_names(one.name, shape) for (one, _), shape in zip(numeric, own, strict=True)],
+        [one.dtype in TEXT for one, _ in numeric],
+        [one.moved_to(places.index(one.input)) for _, one in looked_up],
+    )
+    return Folded(
+        coef,
         into.intercept,
         into.has_intercept,
         tuple(links),
@@ -526,7 +547,23 @@ def _sweep(
         tuple(shapes),
         input_shapes,
         tuple(sentence for one in settled for sentence in one.notes),
+        variables,
     )
+
+
+def indicators_of(
+    tape: Tape, values: Sequence[Affine | np.ndarray]
+) -> list[tuple[Affine, Indicators]]:
+    """Return the indicators of categories that some values depend on."""
+    wanted = {value.index for value in values if isinstance(value, Affine)}
+    found = []
+    for index in range(len(tape.entries) - 1, -1, -1):
+        if index in wanted:
+            entry = tape.entries[index]
+            wanted.update(entry.operands)
+            if isinstance(entry.primitive, Indicators):
+                found.append((Affine(tape, index, entry.shape), entry.primitive))
+    return found[::-1]
 
 
 def _is_batched(one: Input, rows: int) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 from converter.errors import Finding, ModelFileError, Rejected, printable
 from converter.folding import Folded, Settled, fold_network, judge
 from converter.formats import read
-from converter.model import AffineModel, element_names
+from converter.model import AffineModel
 from converter.network import Loss, Network, Output
+from converter.variables import element_names
 
 # Losses that make an identity output the linear predictor of a logistic regression, when
 # computed from logits.
@@ -321,7 +322,7 @@ def fold(
         has_intercept=folded.has_intercept,
         link=link,
         family=family,
-        feature_names=tuple(n for name, shape in inputs for n in element_names(name, shape)),
+        feature_names=tuple(term for one in folded.variables for term in one.terms),
         output_names=tuple(names),
         loss=losses[0] if len(set(losses)) == 1 else None,
         inputs=inputs,
@@ -330,6 +331,7 @@ def fold(
         training=network.training,
         groups=tuple(folded.groups.tolist()),
         notes=folded.notes,
+        variables=folded.variables if _categorical(folded) else (),
     )
     if isinstance(output, str) and output not in [one.name for one in chosen]:
         model = model.select(output)
@@ -338,6 +340,10 @@ def fold(
 
         model = unscale(model, *scalers_of(scaler, target_scaler))
     return model
+
+
+def _categorical(folded: Folded) -> bool:
+    return any(one.levels is not None for one in folded.variables)
 
 
 def _class_labels(network: Network) -> dict[str, tuple[str, ...]]:

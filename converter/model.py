@@ -12,6 +12,7 @@ import numpy as np
 
 from converter.links import inverse_link
 from converter.network import Loss, Training
+from converter.variables import Variable, element_names
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class AffineModel:
 
     Parameters
     ----------
-    coef : ndarray of float64, shape (outputs, inputs)
-        Coefficients of the flattened, row-major inputs in the model's own input order.
+    coef : ndarray of float64, shape (outputs, terms)
+        Coefficients of the flattened, row-major inputs in the model's own input order. An input
+        that the network looks up (a code, a word) has a column for each of its levels.
     intercept : ndarray of float64, shape (outputs,)
     has_intercept : ndarray of bool, shape (outputs,)
         Whether the architecture has a constant term at all.
@@ -31,8 +33,9 @@ class AffineModel:
     family : str
         The regression that link and training loss make it: ``gaussian``, ``binomial``,
         ``multinomial`` or ``poisson``.
-    feature_names : tuple of str, length inputs
-        The input's name where it is a single number, else ``name[i]`` or ``name[i,j]``.
+    feature_names : tuple of str, length terms
+        The input's name where it is a single number, else ``name[i]`` or ``name[i,j]``; the
+        indicators of a category are ``C(name)[level]``.
     output_names : tuple of str, length outputs
     loss : Loss or None
         The training loss, where the file records one.
@@ -46,6 +49,9 @@ class AffineModel:
         Behind a softmax, outputs with the same number share one; else -1.
     notes : tuple of str
         How the file was read, where that is not plain.
+    variables : tuple of Variable
+        What the columns of `coef` stand for: numbers, and categories with their levels. Empty
+        where all are numbers.
     """
 
     coef: np.ndarray
@@ -62,6 +68,38 @@ class AffineModel:
     training: Training = field(default_factory=Training)
     groups: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+
+    @property
+    def categorical(self) -> bool:
+        """Whether any input is a category."""
+        return bool(self.variables)
+
+    @property
+    def number(self) -> np.ndarray:
+        """Which terms are numbers and no indicators, shape (terms,)."""
+        if not self.variables:
+            return np.ones(self.coef.shape[1], dtype=bool)
+        return np.array([one.levels is None for one in self.variables for _ in range(one.width)])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the elements of the inputs: what a table for `predict` holds.
+
+        Without text that the network never looks at.
+        """
+        if not self.variables:
+            return self.feature_names
+        names = self.elements
+        used = {element for one in self.variables for element in one.elements}
+        return tuple(name for place, name in enumerate(names) if place in used)
+
+    @property
+    def elements(self) -> list[str]:
+        """The names of all elements of the inputs, in order."""
+        if not self.variables:
+            return list(self.feature_names)
+        return [name for one, shape in self.inputs for name in element_names(one, shape)]
 
     def select(self, output: str | int) -> AffineModel:
         """Return the model of one output element, by name or by place.
@@ -97,8 +135,9 @@ class AffineModel:
         Parameters
         ----------
         X : array-like of shape (n, inputs) or (n, *input shape), DataFrame, or one per input
-            A DataFrame that has the model's `feature_names` is read by name, any other by place.
+            A DataFrame that has the model's `columns` is read by name, any other by place.
             For several inputs, a sequence in the model's order or a mapping by input name.
+            Categories are given as the network takes them: codes, words, numbers to be binned.
 
         Returns
         -------
@@ -107,9 +146,10 @@ class AffineModel:
         Raises
         ------
         ValueError
-            If the number of columns does not fit.
+            If the number of columns does not fit, or a category has a level that the network
+            does not know.
         """
-        matrix = self._matrix(X)
+        matrix = self.design(X)
         return matrix @ self.coef.T + self.intercept
 
     def predict(self, X: Any) -> np.ndarray:
@@ -117,17 +157,33 @@ class AffineModel:
         groups = np.array(self.groups) if self.groups else None
         return inverse_link(self.link, self.linear_predictor(X), groups)
 
+    def design(self, X: Any) -> np.ndarray:
+        """Return the columns that the coefficients belong to, shape (n, terms); see above."""
+        raw = self._matrix(X)
+        if not self.variables:
+            return raw
+        return np.concatenate([one.columns(raw) for one in self.variables], axis=1)
+
     def _matrix(self, data: Any) -> np.ndarray:
+        """Return the elements of all inputs, shape (n, elements); objects if any is a category."""
+        names = self.elements
+        kind = object if self.variables else np.float64
         parts: Sequence[Any]
         if hasattr(data, "columns") and not isinstance(data, Mapping):
-            columns = [str(name) for name in data.columns]
-            if set(self.feature_names) <= set(columns):
-                data = np.column_stack([np.asarray(data[name]) for name in self.feature_names])
+            present = [str(name) for name in data.columns]
+            if set(self.columns) <= set(present):
+                wanted = set(self.columns)
+                rows = len(data)
+                # What the network never looks at may be missing.
+                filler = np.full(rows, 0, dtype=kind)
+                data = np.column_stack(
+                    [np.asarray(data[n], dtype=kind) if n in wanted else filler for n in names]
+                )
             elif names_its_inputs(self.inputs):
-                missing = [name for name in self.feature_names if name not in columns]
+                missing = [name for name in self.columns if name not in present]
                 raise ValueError(f"the table has no column {', '.join(missing)}")
             else:
-                data = np.column_stack([np.asarray(data[name]) for name in data.columns])
+                data = np.column_stack([np.asarray(data[name], dtype=kind) for name in present])
         if isinstance(data, Mapping):
             missing = [name for name, _ in self.inputs if name not in data]
             if missing:
@@ -139,13 +195,11 @@ class AffineModel:
             parts = data
         else:
             parts = [data]
-        arrays = [np.asarray(part, dtype=np.float64) for part in parts]
+        arrays = [np.asarray(part, dtype=kind) for part in parts]
         arrays = [a.reshape(len(a), -1) if a.ndim else a.reshape(1, 1) for a in arrays]
         matrix = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
-        if matrix.shape[1] != self.coef.shape[1]:
-            raise ValueError(
-                f"X has {matrix.shape[1]} columns; the model has {self.coef.shape[1]} inputs"
-            )
+        if matrix.shape[1] != len(names):
+            raise ValueError(f"X has {matrix.shape[1]} columns; the model has {len(names)} inputs")
         return matrix
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,6 +218,11 @@ class AffineModel:
             "has_intercept": self.has_intercept.tolist(),
             "groups": list(self.groups),
             "notes": list(self.notes),
+            "categories": [
+                {"name": one.name, "terms": list(one.terms)}
+                for one in self.variables
+                if one.levels is not None
+            ],
         }
 
     def __repr__(self) -> str:
@@ -187,10 +246,3 @@ def names_its_inputs(inputs: Sequence[tuple[str, tuple[int, ...]]]) -> bool:
     return len(inputs) > 1 and all(
         math.prod(shape) == 1 and not _AUTOMATIC.fullmatch(name) for name, shape in inputs
     )
-
-
-def element_names(name: str, shape: tuple[int, ...]) -> list[str]:
-    """Return a name for each element of an array: the bare name if there is only one."""
-    if math.prod(shape) == 1:
-        return [name]
-    return [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(*shape)]

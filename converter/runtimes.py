@@ -151,10 +151,14 @@ def _as_array(found: Any) -> np.ndarray:
 
 def _keras(path: str, names: Sequence[str], output: int) -> tuple[_Compute, str]:
     import keras
+    import tensorflow
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
 
     def compute(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        if any(one.dtype.kind == "U" for one in arrays):
+            # Keras takes text as tensors only, and then wants all as tensors.
+            arrays = [tensorflow.constant(one) for one in arrays]
         given: Any = list(arrays)
         structure = getattr(model, "_inputs_struct", None)
         if isinstance(structure, dict):

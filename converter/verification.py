@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from converter.errors import ModelFileError, printable
-from converter.folding import Settled, settle
+from converter.folding import Folded, Settled, indicators_of, settle
 from converter.formats import read
 from converter.inspection import choose, fold_outputs
+from converter.levels import Levels
 from converter.links import inverse_link
 from converter.network import Network, Output
 from converter.rounding import rounding_bound, unit_roundoff
 from converter.runtimes import run
 from converter.tracing.affine import Affine
-from converter.tracing.interpreter import KINDS
+from converter.tracing.codes import Indicators
+from converter.tracing.interpreter import TEXT, readable
+from converter.variables import Variable
 
 # Sizes of the points beyond the random ones: each alone on an axis, and all at once.
 _EXTREMES = (0.0, 1e3, -1e3, 1e-6)
@@ -114,7 +118,7 @@ def verify(
         folded = fold_outputs(network, choose(network, output))
         settled, traced, rows = settle(network, folded.outputs)
         network.verify()
-        grid = _points(network, folded.input_shapes, points, np.random.default_rng(seed))
+        grid = _points(network, folded, points, np.random.default_rng(seed))
         decided = [one.output.name for one in settled if one.decided]
         if decided:
             raise ModelFileError(
@@ -134,16 +138,16 @@ def verify(
 
 
 def _points(
-    network: Network,
-    shapes: tuple[tuple[int, ...] | None, ...],
-    count: int,
-    rng: np.random.Generator,
+    network: Network, folded: Folded, count: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Return points for each numeric input, in the input's own precision, as float64."""
+    """Return points for each input that is read, in its own precision, as float64 or text."""
     found = []
     scales = 10.0 ** rng.uniform(-1.0, 1.0, count)
-    for declared, shape in zip(network.inputs, shapes, strict=True):
+    for declared, shape in zip(network.inputs, folded.input_shapes, strict=True):
         if shape is None:
+            continue
+        if declared.dtype in TEXT:
+            found.append(np.full((count + len(_EXTREMES), *shape), "", dtype=object))
             continue
         random = rng.standard_normal((count, *shape))
         random *= scales.reshape(-1, *(1,) * len(shape))
@@ -153,7 +157,28 @@ def _points(
         if kind.kind != "f":
             both = np.clip(np.rint(both), *((0, 1) if kind.kind in "ub" else (-1000, 1000)))
         found.append(both.astype(kind).astype(np.float64))
-    return found
+    return _coded(found, folded.variables, rng)
+
+
+def _coded(
+    grid: list[np.ndarray], variables: Sequence[Variable], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Put codes that the network knows in the place of elements that it looks up."""
+    starts = np.cumsum([0, *(math.prod(points.shape[1:]) for points in grid)])
+    wanted: dict[int, list[Levels]] = {}
+    for one in variables:
+        if one.levels is not None:
+            for element in one.elements:
+                wanted.setdefault(element, []).append(one.levels)
+    for element, several in wanted.items():
+        known = np.array([value for one in several for value in one.examples()], dtype=object)
+        kept = known[np.all([levels.match(known) >= 0 for levels in several], axis=0)]
+        if not len(kept):
+            raise ModelFileError("looks up an input in ways that no value fits")
+        place = int(np.searchsorted(starts, element, side="right")) - 1
+        points = grid[place].reshape(len(grid[place]), -1)
+        points[:, element - starts[place]] = kept[rng.integers(len(kept), size=len(points))]
+    return grid
 
 
 def _dtype(name: str) -> np.dtype:
@@ -167,12 +192,13 @@ def _compare(
     place: int,
     traced: Any,
     rows: int | None,
-    folded: Any,
+    folded: Folded,
     grid: list[np.ndarray],
 ) -> Verification:
     sizes = [math.prod(shape) for shape in folded.output_shapes]
     part = slice(sum(sizes[:place]), sum(sizes[: place + 1]))
-    flat = np.concatenate([points.reshape(len(points), -1) for points in grid], axis=1)
+    raw = np.concatenate([points.reshape(len(points), -1) for points in grid], axis=1)
+    flat = np.concatenate([variable.columns(raw) for variable in folded.variables], axis=1)
     eta = flat @ folded.coef[part].T + folded.intercept[part]
     bound = _bound(network, one, traced, rows, grid, eta.shape)
     # Our own arithmetic is double precision; it is part of what may differ.
@@ -212,7 +238,12 @@ def _bound(
 ) -> np.ndarray:
     if not isinstance(one.value, Affine):
         return np.zeros(shape)
-    numeric = [value for value in traced.inputs if value is not None]
+    inputs = [value for value in traced.inputs if value is not None]
+    looked_up = indicators_of(traced.tape, [one.value])
+    grid = [_numbers(points) for points in grid] + [
+        _indicated(indicators, traced.inputs, grid) for _, indicators in looked_up
+    ]
+    numeric = inputs + [value for value, _ in looked_up]
     widest = max(math.prod(entry.shape) for entry in traced.tape.entries)
     step = max(1, _CHUNK // max(1, widest))
     found = []
@@ -233,6 +264,21 @@ def _bound(
         (bound,) = rounding_bound(traced.tape, numeric, seeds, [one.value], unit_roundoff(network))
         found.append(bound.reshape(len(bound), rows or 1, -1)[:, 0])
     return np.concatenate(found)
+
+
+def _numbers(points: np.ndarray) -> np.ndarray:
+    """Return points as numbers; of text nothing is ever computed."""
+    return np.zeros(points.shape) if points.dtype.kind == "O" else points
+
+
+def _indicated(
+    one: Indicators, inputs: Sequence[Affine | None], grid: list[np.ndarray]
+) -> np.ndarray:
+    """Return the indicators at some points, shape (n, groups, levels)."""
+    place = sum(value is not None for value in inputs[: one.input])
+    raw = grid[place].reshape(len(grid[place]), -1)
+    groups = [Variable("", tuple(map(int, group)), one.levels) for group in one.elements]
+    return np.stack([group.columns(raw) for group in groups], axis=1)
 
 
 def _through_link(link: str, eta: np.ndarray, bound: np.ndarray, roundoff: float) -> np.ndarray:
@@ -258,11 +304,11 @@ def _run(
     rows: int | None,
     grid: list[np.ndarray],
 ) -> tuple[str, np.ndarray]:
-    numeric = [one for one in network.inputs if one.dtype in KINDS]
+    numeric = [one for one in network.inputs if readable(network, one)]
     if len(numeric) < len(network.inputs):
         raise ModelFileError("has inputs that hold no numbers, so it is not run")
     feeds = [
-        (one.name, points.astype(_dtype(one.dtype)))
+        (one.name, points.astype(str if one.dtype in TEXT else _dtype(one.dtype)))
         for one, points in zip(numeric, grid, strict=True)
     ]
     runtime = "onnxruntime" if network.dialect == "onnx" else "keras"

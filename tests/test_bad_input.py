@@ -173,7 +173,7 @@ def _set(place, **more):
             "custom class",
             converter.Rejected,
         ),
-        (_set(0, dtype="string"), "type string", converter.Rejected),
+        (_set(0, dtype="string"), "computes with text", converter.Rejected),
         (_set(2, dtype=["float32"]), "not supported", converter.Rejected),
         (_set(4, scale="1"), "numbers|units", converter.ModelFileError),
         (_set(4, scale=float("inf")), "NaN or infinite", converter.ModelFileError),

@@ -67,6 +67,9 @@ class Archive:
         """Bytes of the whole archive."""
         return len(self.content)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
+
     def _refuse_overlaps(self) -> None:
         end, before = 0, ""
         for member in sorted(self.members.values(), key=lambda m: m.header_offset):

@@ -197,9 +197,12 @@ class Folder:
         self.members = frozenset(os.listdir(path))
         self.size = 0
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.members or ("/" in name and (self.path / name).is_file())
+
     def read(self, name: str, limit: int) -> memoryview:
         """Return a file's bytes; see `Archive.read`."""
-        if name not in self.members:
+        if name not in self:
             raise ModelFileError(f"is not a Keras model: the folder has no {name}")
         content = map_beside(self.path, name, "is a folder with the file")
         if len(content) > limit:

@@ -21,6 +21,7 @@ from converter.network import Network
 
 _JSON_LIMIT = 1 << 24
 _SHARDS_LIMIT = 10_000
+_ASSETS, _ASSET_LIMIT = "assets", 1 << 26
 _CONFIG, _METADATA = "config.json", "metadata.json"
 _WEIGHTS, _SHARDED = ".weights.h5", ".weights.json"
 
@@ -103,21 +104,28 @@ def _model(
         files = _shards(bytes(members.read(weights, _JSON_LIMIT)), weights, members)
     else:
         files = [Hdf5(members.read(weights, 1 << 62))]
-    _assign(files, weights, model, version)
+    _assign(files, weights, model, version, members)
     compiled = record.get("compile_config")
     return keras_graph.build(
         shown, "keras", members.size, model, compiled, producer, members.verify
     )
 
 
-def _assign(files: list[Hdf5], weights: str, model: Model, version: str) -> None:
+def _assign(
+    files: list[Hdf5], weights: str, model: Model, version: str, members: Archive | Folder
+) -> None:
     if len(files) == 1 and files[0].names(files[0].root, "layer_names") is not None:
         # Keras 2's save_weights writes what its .h5 models have inside.
         tree = files[0].subtree("")
         assert tree is not None
         keras_h5.assign(files[0], tree, model)
         return
-    store = keras_store.Store(weights, files)
+
+    def asset(path: str) -> bytes | None:
+        name = f"{_ASSETS}/{path}"
+        return bytes(members.read(name, _ASSET_LIMIT)) if name in members else None
+
+    store = keras_store.Store(weights, files, asset)
     keras_store.assign(store, model, skips_visited=version.startswith("2."))
 
 

@@ -7,7 +7,7 @@ that several models share is stored with the first of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,9 @@ from converter.errors import ModelFileError, printable
 from converter.formats.hdf5 import Hdf5
 from converter.formats.keras_config import Layer, Model
 from converter.formats.keras_weights import Role, numbered, snake_case
+
+#: Layers with a vocabulary, and the type of its tokens.
+VOCABULARIES: dict[str, type] = {"IntegerLookup": int, "StringLookup": str}
 
 # Keras 2.12 walks a model through this attribute, which comes first in its order.
 _OLDEST = "_layer_checkpoint_dependencies"
@@ -32,10 +35,13 @@ class Store:
         Its name for messages.
     files : sequence of Hdf5
         Later ones add to what earlier ones hold.
+    asset : callable
+        Returns the bytes of a file beside the weights, by its path; None if there is none.
     """
 
     what: str
     files: list[Hdf5]
+    asset: Callable[[str], bytes | None] = lambda path: None
     groups: dict[str, tuple[Hdf5, Any]] = field(default_factory=dict)
     datasets: dict[str, tuple[Hdf5, Any]] = field(default_factory=dict)
 
@@ -173,6 +179,23 @@ class _Walk:
                 if not self._seen(part):
                     self.layer(part, f"{path}/{inner}")
             self._own(layer, path)
+            if layer.class_name in VOCABULARIES and layer.config.get("vocabulary") is None:
+                layer.config = {**layer.config, "vocabulary": self._vocabulary(layer, path)}
+
+    def _vocabulary(self, layer: Layer, path: str) -> list[Any] | None:
+        """Return the vocabulary that a layer adapted to, one token a line (IndexLookup)."""
+        text = self.store.asset(f"{path}/vocabulary.txt")
+        if text is None:
+            return None
+        try:
+            lines = text.decode("utf-8").splitlines()
+            while lines and not lines[-1]:
+                lines.pop()
+            return [int(one) for one in lines] if VOCABULARIES[layer.class_name] is int else lines
+        except ValueError:
+            raise ModelFileError(
+                f"has a vocabulary for {printable(layer.name)!r} that is not one token a line"
+            ) from None
 
     def _own(self, layer: Layer, path: str) -> None:
         assert layer.roles is not None

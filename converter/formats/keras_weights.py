@@ -53,6 +53,10 @@ def _prelu(config: Config) -> list[Role]:
     return [Role("alpha")]
 
 
+def _embedding(config: Config) -> list[Role]:
+    return [Role("embeddings")]
+
+
 def _none(config: Config) -> list[Role]:
     return []
 
@@ -69,6 +73,7 @@ def _spectral_normalization(config: Config) -> list[Role]:
 _ROLES: dict[str, Callable[[Config], list[Role]]] = {
     "BatchNormalization": _batch_normalization,
     "Dense": _dense,
+    "Embedding": _embedding,
     "Normalization": _normalization,
     "PReLU": _prelu,
     "SimpleRNNCell": _simple_rnn_cell,
@@ -80,6 +85,8 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
             *("Identity", "InputLayer", "LeakyReLU", "Maximum", "Minimum", "Multiply"),
             *("Permute", "ReLU", "Rescaling", "Reshape", "Softmax", "SpatialDropout1D"),
             *("SpatialDropout2D", "SpatialDropout3D", "Subtract", "ThresholdedReLU"),
+            *("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
+            *("IntegerLookup", "StringLookup", "TextVectorization"),
             *("Bidirectional", "Masking", "RNN", "SimpleRNN", "StackedRNNCells"),
             "TimeDistributed",
         ),

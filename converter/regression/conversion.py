@@ -232,6 +232,7 @@ def convert(
     missing: str = "raise",
     scaler: Any = None,
     target_scaler: Any = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Turn a saved network and a table into a statsmodels regression.
 
@@ -261,6 +262,9 @@ def convert(
         ``data_min`` and ``data_max``, in the order of the model's inputs (or ``inputs`` and
         ``target``, each such a mapping); a path names such a mapping as JSON. A scaler that was
         fitted on named columns is matched by name.
+    base : mapping of str to level, optional
+        For columns that are categories, the level that the others are compared with; by default
+        the first that occurs.
 
     Returns
     -------
@@ -279,13 +283,14 @@ def convert(
     """
     folded = _one_output(model, output)
     chosen = _family(folded, family)
-    design = design_of(folded, data, target, features, weights, missing)
+    design = design_of(folded, data, target, features, weights, missing, base)
     scaler, target_scaler = scalers_of(scaler, target_scaler)
-    folded = unscale(folded, scaler, target_scaler, design.names)
+    folded = unscale(folded, scaler, target_scaler, design.numbers)
     _check_response(chosen, design)
-    has_constant = bool(folded.has_intercept[0])
+    coded = folded if design.coding is None else design.coding.identified(folded)
+    has_constant = bool(coded.has_intercept[0])
     terms = [_constant_name(design.names)] * has_constant + design.names
-    params = np.concatenate([folded.intercept[:1], folded.coef[0]])[int(not has_constant) :]
+    params = np.concatenate([coded.intercept[:1], coded.coef[0]])[int(not has_constant) :]
     X = _with_constant(design.X, has_constant)
     moments = moments_at(chosen, X, design.y, params, design.weights)
     if chosen.name == "gaussian" and len(design.y) <= moments.rank:
@@ -306,7 +311,8 @@ def convert(
             scaled=(scaler is not None, target_scaler is not None),
         ),
         *training_caveats(folded, chosen.name),
-        *structure_caveats(folded, design.names),
+        *structure_caveats(coded, design.names),
+        *(() if design.coding is None else design.coding.sentences),
         *design_caveats(moments, terms),
         *intercept_caveats(has_constant, chosen.name),
     ]

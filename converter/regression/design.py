@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.errors import DataError, printable
 from converter.model import AffineModel, names_its_inputs
+from converter.regression.coding import Coding, code
 from converter.regression.tables import Table, listed, load
 
 
@@ -20,16 +21,19 @@ class Design:
     Parameters
     ----------
     X : ndarray of float64, shape (n, p)
-        Without the intercept, in the order of the model's inputs.
+        Without the intercept, in the order of the model's inputs; of categories the indicators
+        of all levels that occur, but for the base.
     y : ndarray of float64, shape (n,)
     weights : ndarray of float64, shape (n,), or None
     names : list of str
-        The regressors, as the table calls them.
+        The regressors, as the table calls them; ``C(column)[level]`` for indicators.
     target : str
     dropped : int
         Rows left out for missing values.
     kept : ndarray of bool, shape (rows of the table,), or None
         The rows used; None if all were.
+    coding : Coding or None
+        How categories were coded, where there are any.
     """
 
     X: np.ndarray
@@ -39,6 +43,14 @@ class Design:
     target: str
     dropped: int
     kept: np.ndarray | None
+    coding: Coding | None = None
+
+    @property
+    def numbers(self) -> list[str]:
+        """The names of the regressors that are numbers."""
+        if self.coding is None:
+            return self.names
+        return [name for name, other in zip(self.names, self.coding.number, strict=True) if other]
 
 
 def design_of(
@@ -48,6 +60,7 @@ def design_of(
     features: Sequence[str] | Mapping[str, str] | None,
     weights: Any,
     missing: str,
+    base: Mapping[str, Any] | None = None,
 ) -> Design:
     """Take regressors, response and weights out of a table.
 
@@ -64,23 +77,44 @@ def design_of(
     chosen = _features(model, table, others, features)
     if target_name in chosen:
         raise DataError(f"the target {target_name!r} is among the features")
-    X = np.empty((table.rows, len(chosen)))
-    for place, name in enumerate(chosen):
-        X[:, place] = table.numbers(name)
-    names = chosen if table.named else list(model.feature_names)
-    used = dict(zip(names, X.T, strict=True))
+    names = chosen if table.named else list(model.columns)
+    used = _read(model, table, chosen, names)
     used[target_name or "y"] = y
     if w is not None:
         used[weights_name or "weights"] = w
     keep = _complete(used, table, missing)
     if keep is not None:
-        X, y = X[keep], y[keep]
+        used = {name: values[keep] for name, values in used.items()}
+        y = y[keep]
         w = None if w is None else w[keep]
     if not len(y):
         raise DataError(f"{table.source}: no rows are left")
     if w is not None and not (w > 0).all():
         raise DataError(f"{table.source}: weights must be positive")
-    return Design(X, y, w, names, target_name or "y", table.rows - len(y), keep)
+    coding = None
+    if model.categorical:
+        elements = dict(zip(model.columns, names, strict=True))
+        columns = [(elements.get(n, n), used.get(elements.get(n, ""))) for n in model.elements]
+        X, coding = code(model.variables, columns, base, table.source)
+        names = list(coding.terms)
+    else:
+        if base:
+            raise DataError("base names a level of a category; this model has none")
+        X = np.column_stack([used[name] for name in names])
+    return Design(X, y, w, names, target_name or "y", table.rows - len(y), keep, coding)
+
+
+def _read(
+    model: AffineModel, table: Table, chosen: list[str], names: list[str]
+) -> dict[str, np.ndarray]:
+    """Return the columns of a table as the model wants them: numbers, or codes as they are."""
+    place = {name: element for element, name in enumerate(model.elements)}
+    numbers = {e for one in model.variables if one.levels is None for e in one.elements}
+    used = {}
+    for column, name, element in zip(chosen, names, model.columns, strict=True):
+        coded = model.categorical and place[element] not in numbers
+        used[name] = table.values(column) if coded else table.numbers(column)
+    return used
 
 
 def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarray, str | None]:
@@ -112,7 +146,7 @@ def _features(
     features: Sequence[str] | Mapping[str, str] | None,
 ) -> list[str]:
     """Return the column for each coefficient, in the model's order."""
-    wanted = list(model.feature_names)
+    wanted = list(model.columns)
     if isinstance(features, str):
         raise DataError("features must be a list of columns, not one name")
     if isinstance(features, Mapping):
@@ -146,7 +180,7 @@ def _features(
                 f"{listed(others)}. Rename the columns, or give features="
             )
     if len(others) != len(wanted):
-        text = [name for name in others if not table.numeric(name)]
+        text = [] if model.categorical else [n for n in others if not table.numeric(n)]
         hint = f" (not numeric: {listed(text)})" if text else ""
         raise DataError(
             f"{table.source}: the model has {len(wanted)} inputs ({listed(wanted)}); the table has "
@@ -156,16 +190,23 @@ def _features(
     return others
 
 
+def _missing(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "O":
+        return np.array([value is None or value != value for value in values], dtype=bool)
+    return np.isnan(values)
+
+
 def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.ndarray | None:
     if missing not in ("raise", "drop"):
         raise DataError(f"missing must be 'raise' or 'drop', not {missing!r}")
-    infinite = [name for name, values in used.items() if np.isinf(values).any()]
+    infinite = [name for name, v in used.items() if v.dtype.kind == "f" and np.isinf(v).any()]
     if infinite:
         raise DataError(f"{table.source}: infinite values in {listed(infinite)}")
-    holes = {name: int(np.isnan(values).sum()) for name, values in used.items()}
+    empty = {name: _missing(values) for name, values in used.items()}
+    holes = {name: int(one.sum()) for name, one in empty.items()}
     if not any(holes.values()):
         return None
-    keep = ~np.any([np.isnan(values) for values in used.values()], axis=0)
+    keep = ~np.any(list(empty.values()), axis=0)
     if missing == "drop":
         return keep
     where = ", ".join(f"{printable(name, 60)} ({count})" for name, count in holes.items() if count)

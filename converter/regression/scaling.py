@@ -162,7 +162,8 @@ def unscale(
 ) -> AffineModel:
     """Return the model in the units of the raw data; scalers as `scalers_of` returns them.
 
-    With ``z = (x - m) / s`` and ``t = (y - my) / sy``, the network's ``t = a + b z`` is
+    Only numbers are scaled: indicators of categories stay as they are. With ``z = (x - m) / s``
+    and ``t = (y - my) / sy``, the network's ``t = a + b z`` is
     ``y = my + sy (a - b m / s) + (sy b / s) x``.
 
     Raises
@@ -172,10 +173,14 @@ def unscale(
     """
     coef, intercept, has = model.coef, model.intercept, model.has_intercept
     if scaler is not None:
-        inputs = scaler_of(scaler, coef.shape[1], "the scaler of the inputs", names)
-        coef = coef / inputs.scale
-        intercept = intercept - coef @ inputs.shift
-        has = has | (coef * inputs.shift).any(axis=1)
+        number = model.number
+        width = int(np.count_nonzero(number))
+        inputs = scaler_of(scaler, width, "the scaler of the inputs", names)
+        scaled = coef[:, number] / inputs.scale
+        coef = coef.copy()
+        coef[:, number] = scaled
+        intercept = intercept - scaled @ inputs.shift
+        has = has | (scaled * inputs.shift).any(axis=1)
     if target_scaler is not None:
         if model.link != "identity" or model.family != "gaussian":
             raise DataError("a scaler of the target only makes sense for a linear regression")

@@ -50,11 +50,32 @@ class Table:
         DataError
             If there is no such column, or it does not hold numbers.
         """
+        self._check(name)
+        return _numbers(self.columns[name], name, self.source)
+
+    def values(self, name: str) -> np.ndarray:
+        """Return a column as it is, as Python values; missing ones as None or NaN.
+
+        Raises
+        ------
+        DataError
+            If there is no such column.
+        """
+        self._check(name)
+        column = self.columns[name]
+        if isinstance(column, (pa.ChunkedArray, pa.Array)):
+            found = column.to_pylist()
+        else:
+            found = column.tolist()
+        result = np.empty(len(found), dtype=object)
+        result[:] = found
+        return result
+
+    def _check(self, name: str) -> None:
         if name not in self.columns:
             raise DataError(
                 f"{self.source}: there is no column {name!r}; the table has {listed(self.names)}"
             )
-        return _numbers(self.columns[name], name, self.source)
 
     def numeric(self, name: str) -> bool:
         """Tell whether a column holds numbers."""

@@ -66,18 +66,32 @@ class Tape:
         self.notes: list[str] = []
         # The node under way, for messages.
         self.origin = ""
+        # The network's inputs, by entry: which one, and its rows (1 where it is one observation).
+        self.inputs: dict[int, tuple[int, int]] = {}
+        # What `converter.tracing.codes` put there: indicators by what they indicate, and values
+        # that are codes again, by entry.
+        self.indicators: dict[tuple[Any, ...], int] = {}
+        self.coded: dict[int, Any] = {}
         self._index_bytes = self._work = 0
 
     def record(self, primitive: Primitive, operands: Sequence[Affine], shape: Shape) -> Affine:
         """Append a step and return its value."""
         kind = operands[0].kind
-        if kind in "uw" and not isinstance(primitive, (Take, Join, Broadcast)):
-            raise NotAffine("computes with small integers or booleans, which wrap around")
+        if kind in "uws" and not isinstance(primitive, (Take, Join, Broadcast)):
+            raise NotAffine(
+                "computes with text"
+                if kind == "s"
+                else "computes with small integers or booleans, which wrap around"
+            )
         return self._append(primitive, operands, shape, kind)
 
     def source(self, shape: Shape, kind: str = "f") -> Affine:
         """Return a fresh independent value: an input, or a stand-in for a refused one."""
-        return self._append(Source(), (), shape, kind)
+        return self.place(Source(), shape, kind)
+
+    def place(self, source: Source, shape: Shape, kind: str = "f") -> Affine:
+        """Return the value of a source."""
+        return self._append(source, (), shape, kind)
 
     def _append(
         self, primitive: Primitive, operands: Sequence[Affine], shape: Shape, kind: str
@@ -160,7 +174,7 @@ class Affine(Operators):
     kind : str
         ``f`` for floating point; ``i`` for 32- and 64-bit integers, whose division truncates;
         ``u`` for smaller integers and booleans, ``w`` for wide unsigned ones, whose arithmetic
-        wraps around.
+        wraps around; ``s`` for text, which can only be looked up.
     """
 
     __slots__ = ("index", "kind", "shape", "tape")

@@ -31,6 +31,15 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(("uint32", "uint64"), "w"),
 }
 
+#: Types of inputs that hold text.
+TEXT = frozenset({"string"})
+
+
+def readable(network: Network, one: Input) -> bool:
+    """Tell whether an input holds what can be traced: numbers, or text to be looked up."""
+    return one.dtype in KINDS or (network.dialect == "keras" and one.dtype in TEXT)
+
+
 # The meaning of each node, by its identity; or why it has none.
 Rules = dict[int, Rule | NotAffine]
 
@@ -92,10 +101,12 @@ def trace(
     run = _Run(network, Tape(rows), rules, other, _CONSTANT_BYTES + 8 * network.size)
     edges: dict[str, Value] = dict(network.constants)
     traced: list[Affine | None] = []
-    for declared, shape in zip(network.inputs, shapes, strict=True):
+    for place, (declared, shape) in enumerate(zip(network.inputs, shapes, strict=True)):
         value = None
-        if declared.dtype in KINDS:
-            value = run.tape.source(shape, KINDS[declared.dtype])
+        if readable(network, declared):
+            value = run.tape.source(shape, KINDS.get(declared.dtype, "s"))
+            batched = bool(rows) and (declared.shape or ())[:1] == (None,)
+            run.tape.inputs[value.index] = place, rows if batched else 1
         traced.append(value)
         edges[declared.name] = _not_numbers(declared) if value is None else value
     run.log["rows", ()] = np.array(rows)
@@ -103,7 +114,7 @@ def trace(
     for output in outputs:
         if output.edge not in edges:
             raise ModelFileError(f"nothing defines the output {printable(output.name)!r}")
-    own = {value.index for value in traced if value is not None}
+    own = {*run.tape.inputs, *run.tape.indicators.values()}
     found = tuple(_settled(edges[output.edge], own) for output in outputs)
     return Trace(run.tape, tuple(traced), found, run.log)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from converter.tracing.affine import Affine, Entry, Tape
+from converter.tracing.codes import Indicators
 from converter.tracing.primitives import (
     Add,
     Broadcast,
@@ -84,6 +85,8 @@ def _layout(a: Entry, b: Entry, layouts: dict[int, _Layout]) -> _Layout:
     axis = _row_axis(a.shape, b.shape)
     known = [layouts[operand] for operand in a.operands]
     if isinstance(one, Source):
+        if isinstance(one, Indicators) and isinstance(other, Indicators) and one.key != other.key:
+            raise _Mixed
         return None if axis is None else (math.prod(a.shape[:axis]), _size(a.shape, axis))
     first = known[0]
     if isinstance(one, Add):

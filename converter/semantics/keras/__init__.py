@@ -17,6 +17,7 @@ from converter.network import Node
 from converter.semantics import Rule
 from converter.semantics.keras import (
     activations,
+    categorical,
     core,
     merging,
     normalization,
@@ -33,6 +34,7 @@ LAYERS: dict[str, Layer] = {
     **normalization.LAYERS,
     **activations.LAYERS,
     **recurrent.LAYERS,
+    **categorical.LAYERS,
     **core.REFUSED,
 }
 
@@ -67,7 +69,8 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
     if layer.function is None:
         return Rule(_refused, refusal=layer.refusal, keeps_shape=layer.keeps_shape)
-    _check_dtype(node)
+    if node.operation not in categorical.LAYERS:  # whose dtype is that of codes
+        _check_dtype(node)
     settings: dict[str, Any] = dict(node.weights)
     known = keywords(layer.function)
     for key, value in node.attributes.items():

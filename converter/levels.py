@@ -1,0 +1,357 @@
+"""The levels of a categorical input: which raw values there are, and what each is called.
+
+An input that a network looks up (an embedding, a vocabulary, bins, hashing) enters it as a choice
+among finitely many levels. `Levels` says which level each raw value is, as the layer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from converter.errors import printable
+from converter.hashing import bucket
+
+#: Levels that one lookup may have: terms of a regression, not words of a language.
+MAX_LEVELS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A way to tell raw values apart; see its kinds below."""
+
+    @property
+    def count(self) -> int:
+        """How many levels there are."""
+        raise NotImplementedError
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The levels' names, each once."""
+        raise NotImplementedError
+
+    def match(self, values: np.ndarray) -> np.ndarray:
+        """Return the level of each raw value; -1 where the layer has none for it.
+
+        Parameters
+        ----------
+        values : ndarray of numbers or str (or objects of these), shape (n,)
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+        """
+        raise NotImplementedError
+
+    def examples(self) -> list[Any]:
+        """Return a raw value for each level of which one is known."""
+        raise NotImplementedError
+
+    @property
+    def numbers(self) -> np.ndarray | None:
+        """The raw value of each level as a number, where each level has just one."""
+        return None
+
+    def joined(self, other: Levels) -> Levels | None:
+        """Return levels that tell apart what either does, if there are such of this kind."""
+        return self if self == other else None
+
+
+@dataclass(frozen=True)
+class Codes(Levels):
+    """The whole numbers from 0 to `size` - 1, as an embedding takes them."""
+
+    size: int
+
+    @property
+    def count(self) -> int:
+        return self.size
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(map(str, range(self.size)))
+
+    def match(self, values: np.ndarray) -> np.ndarray:
+        return _each(values, self._one)
+
+    def _one(self, value: Any) -> int:
+        code = whole(value)
+        return code if code is not None and 0 <= code < self.size else -1
+
+    def examples(self) -> list[Any]:
+        return list(range(self.size))
+
+    @property
+    def numbers(self) -> np.ndarray:
+        return np.arange(float(self.size))
+
+    def joined(self, other: Levels) -> Levels | None:
+        if isinstance(other, Codes):
+            # A code beyond one of two tables is an error in the network.
+            return Codes(min(self.size, other.size))
+        return None
+
+
+@dataclass(frozen=True)
+class Vocabulary(Levels):
+    """Known tokens, beside them perhaps a mask and buckets for everything else.
+
+    The levels are, in this order: the mask, the buckets, the tokens (as
+    keras.layers.IndexLookup numbers them).
+
+    Parameters
+    ----------
+    tokens : tuple of str or int
+    mask : str, int or None
+        The token that stands for a missing one.
+    buckets : int
+        For unknown values; none if 0: then they are an error.
+    unknown : str
+        What unknown values are called.
+    hashing : {"remainder", "fingerprint", "siphash"}
+        How unknown values are distributed among several buckets.
+    salt : tuple of int, or None
+        Key of SipHash.
+    """
+
+    tokens: tuple[Any, ...]
+    mask: Any = None
+    buckets: int = 1
+    unknown: str = "[UNK]"
+    hashing: str = "fingerprint"
+    salt: tuple[int, int] | None = None
+
+    @property
+    def count(self) -> int:
+        return self.start + len(self.tokens)
+
+    @property
+    def start(self) -> int:
+        """The first token's level."""
+        return (self.mask is not None) + self.buckets
+
+    @property
+    def text(self) -> bool:
+        """Whether the tokens are strings."""
+        return any(isinstance(token, str) for token in (*self.tokens, self.mask))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        names = [] if self.mask is None else [str(self.mask)]
+        several = self.buckets > 1
+        names += [f"{self.unknown} {i}" if several else self.unknown for i in range(self.buckets)]
+        names += map(str, self.tokens)
+        return unique(names)
+
+    def match(self, values: np.ndarray) -> np.ndarray:
+        return _each(values, self._one)
+
+    @cached_property
+    def _known(self) -> dict[Any, int]:
+        known = {token: self.start + place for place, token in enumerate(self.tokens)}
+        if self.mask is not None:
+            known[self.mask] = 0
+        return known
+
+    def _one(self, value: Any) -> int:
+        token = value
+        if not self.text:
+            token = whole(value)
+        elif not isinstance(value, (str, bytes)):
+            # A table's reader may have taken words of digits for numbers.
+            number = whole(value)
+            token = None if number is None else str(number)
+            if token not in self._known:
+                return -1
+        elif isinstance(value, bytes):
+            token = value.decode("utf-8", "surrogateescape")
+        if token is None:
+            return -1
+        place = self._known.get(token)
+        if place is not None:
+            return place
+        return self._bucket(token)
+
+    def _bucket(self, token: Any) -> int:
+        first = int(self.mask is not None)
+        if self.buckets <= 1:
+            return first if self.buckets else -1
+        if self.hashing == "remainder":
+            return first + int(token) % self.buckets
+        return first + bucket(encoded(token), self.buckets, self.salt)
+
+    def examples(self) -> list[Any]:
+        found = [] if self.mask is None else [self.mask]
+        taken = {self.match(np.array([one], dtype=object))[0]: one for one in self._strangers()}
+        found += [taken[level] for level in sorted(taken) if level >= 0]
+        return found + list(self.tokens)
+
+    def _strangers(self) -> list[Any]:
+        """Return values that are no tokens, enough to meet most buckets."""
+        if not self.buckets:
+            return []
+        many = range(10_000_000, 10_000_000 + 8 * self.buckets)
+        several = [f"unknown {i}" for i in many] if self.text else list(many)
+        return [one for one in several if one not in self._known]
+
+    @property
+    def numbers(self) -> np.ndarray | None:
+        if self.text or self.buckets:
+            return None
+        first = [] if self.mask is None else [self.mask]
+        return np.array([*first, *self.tokens], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Bins(Levels):
+    """Intervals between rising boundaries, each closed on the left.
+
+    Parameters
+    ----------
+    boundaries : tuple of float
+        As numbers of single precision, in which TensorFlow's Bucketize holds them.
+    dtype : str
+        The input's element type, to which raw values are rounded first.
+    """
+
+    boundaries: tuple[float, ...]
+    dtype: str = "float32"
+
+    @property
+    def count(self) -> int:
+        return len(self.boundaries) + 1
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        ends = ["-inf", *(f"{np.float32(b)}" for b in self.boundaries), "inf"]
+        pairs = pairwise(ends)
+        return unique(f"{'(' if a == '-inf' else '['}{a}, {b})" for a, b in pairs)
+
+    def match(self, values: np.ndarray) -> np.ndarray:
+        try:
+            numbers = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            return np.full(len(values), -1)
+        missing = np.isnan(numbers)
+        if self.dtype == "float32":
+            numbers = numbers.astype(np.float32).astype(np.float64)
+        found = np.searchsorted(np.array(self.boundaries), numbers, side="right")
+        return np.where(missing, -1, found)
+
+    def examples(self) -> list[Any]:
+        edges = [self.boundaries[0] - 1.0, *self.boundaries] if self.boundaries else [0.0]
+        return list(edges)
+
+    def joined(self, other: Levels) -> Levels | None:
+        if isinstance(other, Bins) and other.dtype == self.dtype:
+            return Bins(tuple(sorted({*self.boundaries, *other.boundaries})), self.dtype)
+        return None
+
+
+@dataclass(frozen=True)
+class Hashed(Levels):
+    """Buckets of a hash function.
+
+    Parameters
+    ----------
+    size : int
+    mask : str, int or None
+        A value with a bucket of its own, the first.
+    salt : tuple of int, or None
+        Key of SipHash; Fingerprint64 without one.
+    """
+
+    size: int
+    mask: Any = None
+    salt: tuple[int, int] | None = None
+
+    @property
+    def count(self) -> int:
+        return self.size
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"bin {place}" for place in range(self.size))
+
+    def match(self, values: np.ndarray) -> np.ndarray:
+        return _each(values, self._one)
+
+    def _one(self, value: Any) -> int:
+        if isinstance(value, float) and value == value and abs(value) < 2.0**63:
+            value = int(value)  # towards zero, as the layer casts
+        token = value if isinstance(value, (str, bytes)) else whole(value)
+        if token is None:
+            return -1
+        masked = self.mask is not None and self.size > 1
+        if masked and token == self.mask:
+            return 0
+        return masked + bucket(encoded(token), self.size - masked, self.salt)
+
+    def examples(self) -> list[Any]:
+        found = {self._one(value): value for value in range(8 * self.size)}
+        if self.mask is not None:
+            found[self._one(self.mask)] = self.mask
+        return [found[level] for level in sorted(found)]
+
+
+def encoded(token: Any) -> bytes:
+    """Return the bytes that are hashed: text in UTF-8, whole numbers in decimal."""
+    if isinstance(token, bytes):
+        return token
+    return str(token).encode("utf-8", "surrogateescape")
+
+
+def whole(value: Any) -> int | None:
+    """Return a value as a whole number, or None if it is none."""
+    if isinstance(value, (str, bytes)) or value is None:
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number == value else None
+
+
+def unique(names: Any) -> tuple[str, ...]:
+    """Return names fit for printing, with something added to repeated ones."""
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        shown = printable(name)
+        while shown in seen:
+            shown += "'"
+        seen.add(shown)
+        result.append(shown)
+    return tuple(result)
+
+
+def _each(values: np.ndarray, one: Callable[[Any], int]) -> np.ndarray:
+    """Apply a function to each value; equal ones are looked at once."""
+    array = np.asarray(values)
+    if array.dtype.kind in "fiubUS":
+        distinct, inverse = np.unique(array, return_inverse=True)
+        found = np.array([one(value) for value in distinct.tolist()], dtype=np.int64)
+        return found[inverse.reshape(-1)] if len(found) else found
+    known: dict[Any, int] = {}
+    result = np.empty(len(array), dtype=np.int64)
+    for place, value in enumerate(array.tolist()):
+        key = (type(value), value)
+        if key not in known:
+            known[key] = one(value)
+        result[place] = known[key]
+    return result
+
+
+def salt_of(value: Any) -> tuple[int, int] | None:
+    """Return a layer's salt, one whole number or two, as the two words of a key."""
+    words: Sequence[Any] = value if isinstance(value, (list, tuple)) else (value, value)
+    if value is None:
+        return None
+    if len(words) != 2 or any(type(word) is not int for word in words):
+        raise ValueError(f"a salt is one or two whole numbers, not {value!r}")
+    return words[0], words[1]

@@ -1,0 +1,214 @@
+"""From the columns of a sweep to variables: numbers, and categories with one column a level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converter.errors import printable
+from converter.levels import Levels
+from converter.tracing.codes import Indicators
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One regressor, or the indicators of one category.
+
+    Parameters
+    ----------
+    name : str
+        Of the input's element: ``x[3]``, or the bare ``city`` where there is only one.
+    elements : tuple of int
+        Places among the flattened inputs, one behind the other. Several for the indicators of a
+        set: 1 where any element has the level.
+    levels : Levels or None
+        None for a number.
+    number : int
+        Counts the ways in which one element is looked up, where there are several.
+    """
+
+    name: str
+    elements: tuple[int, ...]
+    levels: Levels | None = None
+    number: int = 1
+
+    @property
+    def width(self) -> int:
+        """Columns of coefficients."""
+        return 1 if self.levels is None else self.levels.count
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether each row has exactly one of the levels."""
+        return self.levels is not None and len(self.elements) == 1
+
+    def term(self, label: str, name: str | None = None) -> str:
+        """Return the name of a level's indicator, ``C(name)[level]``."""
+        shown = self.name if name is None else name
+        return f"C({shown}{'' if self.number == 1 else f', {self.number}'})[{label}]"
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        if self.levels is None:
+            return (self.name,)
+        return tuple(map(self.term, self.levels.labels))
+
+    def columns(self, raw: np.ndarray) -> np.ndarray:
+        """Return its columns for some rows.
+
+        Parameters
+        ----------
+        raw : ndarray, shape (n, elements of all inputs)
+
+        Returns
+        -------
+        ndarray of float64, shape (n, width)
+
+        Raises
+        ------
+        ValueError
+            If a value has no level.
+        """
+        if self.levels is None:
+            return np.asarray(raw[:, self.elements], dtype=np.float64)
+        result = np.zeros((len(raw), self.width))
+        for element in self.elements:
+            result[np.arange(len(raw)), self.matched(raw[:, element])] = 1.0
+        return result
+
+    def matched(self, values: np.ndarray) -> np.ndarray:
+        """Return the level of each value.
+
+        Raises
+        ------
+        ValueError
+            If one has none.
+        """
+        assert self.levels is not None
+        place = self.levels.match(values)
+        if (place < 0).any():
+            row = int(np.argmax(place < 0))
+            raise ValueError(
+                f"{self.name!r} holds {printable(str(values[row]), 60)!r} in row {row + 1}, which "
+                f"the network does not know (it has {_some(self.levels)})"
+            )
+        return place
+
+
+def _some(levels: Levels, shown: int = 6) -> str:
+    labels = levels.labels
+    rest = f" and {len(labels) - shown} more" if len(labels) > shown else ""
+    return ", ".join(labels[:shown]) + rest
+
+
+@dataclass(slots=True)
+class _Category:
+    """Lookups of one element that can share their levels: which columns, by which levels."""
+
+    levels: Levels
+    parts: list[tuple[Levels, slice]]
+
+
+def merge(
+    coef: np.ndarray,
+    names: Sequence[Sequence[str]],
+    text: Sequence[bool],
+    indicators: Sequence[Indicators],
+) -> tuple[np.ndarray, tuple[Variable, ...]]:
+    """Bring the coefficients of inputs and of their indicators into the order of the inputs.
+
+    Where an element was looked up in several ways, they share levels that tell apart what
+    each of them does. Where a code was used as a number too, that number is its level's.
+
+    Parameters
+    ----------
+    coef : ndarray of float64, shape (outputs, elements + indicators)
+        First the elements of all inputs, then the indicators.
+    names : sequence of sequence of str
+        Of each input's elements.
+    text : sequence of bool
+        Which inputs hold no numbers.
+    indicators : sequence of Indicators
+
+    Returns
+    -------
+    coef : ndarray of float64, shape (outputs, terms)
+    variables : tuple of Variable
+    """
+    starts = np.cumsum([0, *map(len, names)])
+    single: dict[tuple[int, int], list[_Category]] = {}
+    several: dict[tuple[int, int], list[tuple[Indicators, slice]]] = {}
+    column = int(starts[-1])
+    for one in indicators:
+        for group in one.elements:
+            columns = slice(column, column + one.levels.count)
+            column += one.levels.count
+            key = (one.input, int(group[0]))
+            if len(group) > 1:
+                several.setdefault(key, []).append((one, columns))
+            else:
+                _add(single.setdefault(key, []), one.levels, columns)
+    blocks: list[np.ndarray] = []
+    variables: list[Variable] = []
+    for place, own in enumerate(names):
+        for element, name in enumerate(own):
+            at = int(starts[place]) + element
+            number = coef[:, at : at + 1]
+            categories = single.get((place, element), [])
+            coded = _coded(coef, categories)
+            used = bool(number.any())
+            if used and categories and categories[0].levels.numbers is not None:
+                coded[0] = coded[0] + number * categories[0].levels.numbers
+                used = False
+            if not text[place] and (used or not (categories or (place, element) in several)):
+                blocks.append(number)
+                variables.append(Variable(name, (at,)))
+            for count, (category, values) in enumerate(zip(categories, coded, strict=True), 1):
+                blocks.append(values)
+                variables.append(Variable(name, (at,), category.levels, count))
+            for one, columns in several.get((place, element), []):
+                blocks.append(coef[:, columns])
+                variables.append(_set(one, element, own, int(starts[place])))
+    return np.concatenate([np.zeros((len(coef), 0)), *blocks], axis=1), tuple(variables)
+
+
+def _set(one: Indicators, element: int, names: Sequence[str], start: int) -> Variable:
+    (members,) = [group for group in one.elements if group[0] == element]
+    stem = names[0].split("[")[0]
+    if len(members) != len(names):
+        stem += f"[{','.join(map(str, members))}]"
+    return Variable(stem, tuple(int(start + member) for member in members), one.levels)
+
+
+def _add(categories: list[_Category], levels: Levels, columns: slice) -> None:
+    for category in categories:
+        joined = category.levels.joined(levels)
+        if joined is not None:
+            category.levels = joined
+            category.parts.append((levels, columns))
+            return
+    categories.append(_Category(levels, [(levels, columns)]))
+
+
+def _coded(coef: np.ndarray, categories: list[_Category]) -> list[np.ndarray]:
+    found = []
+    for category in categories:
+        total = np.zeros((len(coef), category.levels.count))
+        for levels, columns in category.parts:
+            own = coef[:, columns]
+            if levels != category.levels:
+                own = own[:, levels.match(np.array(category.levels.examples(), dtype=object))]
+            total = total + own
+        found.append(total)
+    return found
+
+
+def element_names(name: str, shape: tuple[int, ...]) -> list[str]:
+    """Return a name for each element of an array: the bare name if there is only one."""
+    if math.prod(shape) == 1:
+        return [name]
+    return [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(*shape)]
