@@ -228,7 +228,7 @@ class Bins(Levels):
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        ends = ["-inf", *(f"{np.float32(b)}" for b in self.boundaries), "inf"]
+        ends = ["-inf", *(str(np.float32(b)) for b in self.boundaries), "inf"]
         pairs = pairwise(ends)
         return unique(f"{'(' if a == '-inf' else '['}{a}, {b})" for a, b in pairs)
 

@@ -19,6 +19,14 @@ _INPUT = "InputLayer"
 # Where Keras' own classes live; ``keras.anything_else`` is somebody else's.
 _OUR_MODULES = re.compile(r"(tf_)?keras(\.(layers|models|ops|engine|src)(\.\w+)*)?")
 
+# Layers whose configuration does not say whether they are trainable.
+_SILENT = frozenset(
+    {
+        *("Discretization", "HashedCrossing"),
+        *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+    }
+)
+
 #: The module recorded for operators on KerasTensors (``a + b``), as against layers.
 OPERATORS = "keras.ops"
 LAYERS = "keras.layers"
@@ -314,7 +322,7 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
         "module" not in record
         and functional
         and "trainable" not in config
-        and class_name not in (*_MODELS, _INPUT)
+        and class_name not in (*_MODELS, _INPUT, *_SILENT)
     )
     layer = Layer(name, class_name, OPERATORS if operator else LAYERS, config, refusal, calls)
     if class_name in _FUNCTIONS and not refusal:

@@ -1,0 +1,404 @@
+"""What is looked up is affine in the indicators of its levels; equal predictions say so."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from conftest import FIXTURES
+from keras import layers
+
+import converter
+from converter.hashing import bucket
+from converter.levels import Bins, Codes, Hashed, Vocabulary
+
+WORDS = ["paris", "rome", "oslo", "", "lima", "[UNK]", "zürich", "a much longer word " * 5]
+
+
+def _dense(*parts: object) -> object:
+    return layers.Dense(2)(layers.Concatenate()([layers.Flatten()(part) for part in parts]))
+
+
+def embedded_codes() -> tuple:
+    x = keras.Input((1,), dtype="int32", name="code")
+    return keras.Model(x, _dense(layers.Embedding(4, 3)(x))), {"code": [[0], [1], [2], [3]]}
+
+
+def codes_as_floats() -> tuple:
+    """The default type of an input is float32; one of its elements is a code."""
+    x = keras.Input((3,), name="x")
+    code = layers.Embedding(5, 2)(x[:, 1:2])
+    raw = np.array([[0.5, 0.0, 1.5], [1.0, 4.0, -1.0], [2.0, 2.0, 0.25]])
+    return keras.Model(x, _dense(x[:, :1], code, x[:, 2:])), {"x": raw}
+
+
+def sequence_of_codes() -> tuple:
+    x = keras.Input((4,), dtype="int64", name="steps")
+    pooled = layers.Permute((2, 1))(layers.Embedding(6, 3)(x))
+    return keras.Model(x, _dense(layers.Dense(1)(pooled))), {
+        "steps": [[0, 1, 2, 3], [5, 5, 5, 5], [4, 0, 4, 1]]
+    }
+
+
+def words() -> tuple:
+    x = keras.Input((1,), dtype="string", name="city")
+    lookup = layers.StringLookup(vocabulary=["paris", "rome", "oslo"], mask_token="")
+    code = lookup(x)
+    return keras.Model(x, _dense(layers.Embedding(5, 2)(code))), {"city": [[w] for w in WORDS]}
+
+
+def words_in_buckets() -> tuple:
+    x = keras.Input((1,), dtype="string", name="city")
+    parts = [
+        layers.StringLookup(vocabulary=["paris"], num_oov_indices=3, output_mode=mode)(x)
+        for mode in ("one_hot", "count", "multi_hot")
+    ]
+    salted = layers.StringLookup(
+        vocabulary=["rome", "lima"], num_oov_indices=2, salt=[3, 5], output_mode="one_hot"
+    )
+    return keras.Model(x, _dense(*parts, salted(x))), {"city": [[w] for w in WORDS]}
+
+
+def adapted() -> tuple:
+    x = keras.Input((1,), dtype="string", name="city")
+    lookup = layers.StringLookup(output_mode="one_hot")
+    lookup.adapt(np.array(["oslo", "rome", "rome", "two words"]))
+    y = keras.Input((1,), name="size")
+    bins = layers.Discretization(num_bins=4, output_mode="one_hot")
+    bins.adapt(np.linspace(0.0, 8.0, 50))
+    values = np.linspace(-2.0, 10.0, len(WORDS))[:, None]
+    return keras.Model([x, y], _dense(lookup(x), bins(y))), {
+        "city": [[w] for w in WORDS],
+        "size": values,
+    }
+
+
+def numbers_looked_up() -> tuple:
+    x = keras.Input((1,), dtype="int64", name="code")
+    parts = [
+        layers.IntegerLookup(vocabulary=[10, -3, 7], mask_token=0, output_mode=mode)(x)
+        for mode in ("one_hot", "multi_hot", "count")
+    ]
+    several = layers.IntegerLookup(vocabulary=[5], num_oov_indices=3)
+    hashed = layers.IntegerLookup(vocabulary=[5], num_oov_indices=3, oov_method="farmhash")
+    parts += [layers.Embedding(4, 2)(one(x)) for one in (several, hashed)]
+    return keras.Model(x, _dense(*parts)), {"code": [[10], [-3], [7], [0], [5], [11], [-8]]}
+
+
+def bins() -> tuple:
+    x = keras.Input((2,), name="x")
+    as_code = layers.Discretization(bin_boundaries=[0.1, 1.0])(x)
+    as_number = layers.Rescaling(0.5)(layers.Discretization(bin_boundaries=[0.5])(x))
+    values = [[-1.0, 0.1], [0.1, 0.5], [np.float32(0.1), 1.0], [1.0, 7.0], [0.0999, 0.3]]
+    return keras.Model(x, _dense(layers.Embedding(3, 2)(as_code), as_number, x)), {"x": values}
+
+
+def hashes() -> tuple:
+    x = keras.Input((1,), dtype="string", name="city")
+    y = keras.Input((1,), dtype="int64", name="code")
+    parts = [
+        layers.Hashing(7, output_mode="one_hot")(x),
+        layers.Embedding(5, 2)(layers.Hashing(5, mask_value="")(x)),
+        layers.Hashing(6, salt=9, output_mode="count")(x),
+        layers.Hashing(4, output_mode="multi_hot")(y),
+        layers.Embedding(3, 1)(layers.Hashing(3, salt=[1, 2])(y)),
+    ]
+    return keras.Model([x, y], _dense(*parts)), {
+        "city": [[w] for w in WORDS],
+        "code": [[i * i - 3] for i in range(len(WORDS))],
+    }
+
+
+def sets() -> tuple:
+    x = keras.Input((3,), dtype="int64", name="tags")
+    y = keras.Input((3,), dtype="string", name="words")
+    parts = [
+        layers.CategoryEncoding(5, output_mode="multi_hot")(x),
+        layers.CategoryEncoding(5, output_mode="count")(x),
+        layers.CategoryEncoding(5, output_mode="one_hot")(x),
+        layers.StringLookup(vocabulary=["rome", "lima"], output_mode="multi_hot")(y),
+    ]
+    return keras.Model([x, y], _dense(*parts)), {
+        "tags": [[0, 1, 2], [4, 4, 4], [3, 0, 3]],
+        "words": [["rome", "rome", "lima"], ["x", "y", "lima"], ["x", "x", "x"]],
+    }
+
+
+def one_table_for_two_inputs() -> tuple:
+    x, y = (keras.Input((1,), dtype="int32", name=name) for name in ("home", "away"))
+    table = layers.Embedding(4, 2, name="team")
+    strength = layers.Dense(1, use_bias=False, name="strength")
+    both = layers.Subtract()([strength(layers.Flatten()(table(one))) for one in (x, y)])
+    joined = table(layers.Concatenate()([y, x]))
+    return keras.Model([x, y], _dense(both, joined)), {
+        "home": [[0], [1], [2], [3]],
+        "away": [[3], [1], [0], [2]],
+    }
+
+
+def code_and_number() -> tuple:
+    x = keras.Input((1,), dtype="int32", name="grade")
+    number = layers.Rescaling(1.0)(x)
+    return keras.Model(x, _dense(layers.Embedding(5, 2)(x), number)), {
+        "grade": [[0], [1], [2], [3], [4]]
+    }
+
+
+def link() -> tuple:
+    x = keras.Input((1,), dtype="int32", name="code")
+    y = layers.Dense(1, activation="sigmoid")(layers.Flatten()(layers.Embedding(3, 2)(x)))
+    return keras.Model(x, y), {"code": [[0], [1], [2]]}
+
+
+CASES = {
+    case.__name__: case
+    for case in (
+        *(embedded_codes, codes_as_floats, sequence_of_codes, words, words_in_buckets),
+        *(adapted, numbers_looked_up, bins, hashes, sets, one_table_for_two_inputs),
+        *(code_and_number, link),
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("categories")
+    made: dict[str, tuple] = {}
+
+    def get(name: str) -> tuple:
+        if name not in made:
+            keras.config.set_floatx("float32")
+            keras.utils.set_random_seed(4)
+            model, raw = CASES[name]()
+            for suffix in ("keras", "h5"):
+                model.save(folder / f"{name}.{suffix}")
+            tensors = {
+                tensor.name: tf.cast(tf.constant(raw[tensor.name]), tensor.dtype)
+                if tensor.dtype != "string"
+                else tf.constant(raw[tensor.name])
+                for tensor in model.inputs
+            }
+            given = tensors if len(tensors) > 1 else next(iter(tensors.values()))
+            made[name] = (raw, np.asarray(model(given)), folder)
+        return made[name]
+
+    yield get
+    keras.config.set_floatx("float64")
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("name", CASES)
+def test_predictions_are_the_networks(saved, name, suffix):
+    raw, expected, folder = saved(name)
+    if name == "adapted" and suffix == "h5":
+        with pytest.raises(converter.Rejected, match="does not hold its vocabulary"):
+            converter.fold(folder / "adapted.h5")
+        return
+    model = converter.fold(folder / f"{name}.{suffix}")
+    arrays = {key: np.array(value, dtype=object) for key, value in raw.items()}
+    np.testing.assert_allclose(model.predict(arrays), expected, rtol=2e-5, atol=2e-6)
+    assert model.categorical
+    assert len(set(model.feature_names)) == model.coef.shape[1]
+    frame = pd.DataFrame(
+        {
+            column: np.array(raw[column.split("[")[0]], dtype=object)[
+                :, int(column.split("[")[1][:-1]) if "[" in column else 0
+            ]
+            for column in model.columns
+        }
+    )
+    np.testing.assert_array_equal(model.predict(frame), model.predict(arrays))
+    assert converter.inspect(folder / f"{name}.{suffix}").verdict == (
+        "linked" if name == "link" else "affine"
+    )
+
+
+def test_terms_are_named_by_input_and_level(saved):
+    _, _, folder = saved("words")
+    assert converter.fold(folder / "words.keras").feature_names == (
+        *("C(city)[]", "C(city)[[UNK]]", "C(city)[paris]", "C(city)[rome]", "C(city)[oslo]"),
+    )
+    saved("sequence_of_codes")
+    names = converter.fold(folder / "sequence_of_codes.keras").feature_names
+    assert names[:2] == ("C(steps[0])[0]", "C(steps[0])[1]")
+    assert len(names) == 4 * 6
+    saved("bins")
+    names = converter.fold(folder / "bins.keras").feature_names
+    # Two discretisations share their cuts; the number itself keeps its column.
+    assert names[:5] == ("x[0]", "C(x[0])[(-inf, 0.1)]", "C(x[0])[[0.1, 0.5)]",
+                         "C(x[0])[[0.5, 1.0)]", "C(x[0])[[1.0, inf)]")  # fmt: skip
+
+
+def test_a_code_used_as_a_number_too_is_its_levels_number(saved):
+    _, _, folder = saved("code_and_number")
+    assert converter.fold(folder / "code_and_number.keras").feature_names == tuple(
+        f"C(grade)[{i}]" for i in range(5)
+    )
+
+
+def test_what_is_computed_is_no_code(tmp_path):
+    x = keras.Input((2,), name="x")
+    code = layers.Dense(1, name="score")(x)
+    model = keras.Model(x, _dense(layers.Embedding(4, 2, name="table")(code)))
+    model.save(tmp_path / "m.keras")
+    (finding,) = converter.inspect(tmp_path / "m.keras").findings
+    assert finding.node == "table"
+    assert "no code" in finding.reason
+
+
+def test_products_of_indicators_are_refused(tmp_path):
+    x, y = (keras.Input((1,), dtype="int32", name=name) for name in "ab")
+    parts = [layers.Flatten()(layers.Embedding(4, 2)(one)) for one in (x, y)]
+    model = keras.Model([x, y], layers.Multiply(name="times")(parts))
+    model.save(tmp_path / "m.keras")
+    (finding,) = converter.inspect(tmp_path / "m.keras").findings
+    assert finding.node == "times"
+
+
+def test_a_table_too_small_for_its_codes_is_refused(tmp_path):
+    x = keras.Input((1,), dtype="string", name="city")
+    code = layers.StringLookup(vocabulary=["a", "b"])(x)
+    model = keras.Model(x, _dense(layers.Embedding(2, 2, name="table")(code)))
+    model.save(tmp_path / "m.keras")
+    (finding,) = converter.inspect(tmp_path / "m.keras").findings
+    assert (finding.node, "level 'b'" in finding.reason) == ("table", True)
+
+
+@pytest.mark.parametrize("salt", [None, (133, 137)])
+def test_buckets_are_tensorflows(salt):
+    rng = np.random.default_rng(0)
+    texts = [rng.bytes(size) for size in [*range(0, 150), 255, 256, 257, 1000]]
+    count = (1 << 62) - 57
+    if salt is None:
+        expected = tf.strings.to_hash_bucket_fast(texts, count)
+    else:
+        expected = tf.strings.to_hash_bucket_strong(texts, count, key=salt)
+    assert [bucket(text, count, salt) for text in texts] == expected.numpy().tolist()
+
+
+def test_levels_of_odd_values():
+    assert Codes(3).match(np.array([0, 2.0, 2.5, -1, 3, None, "1"], dtype=object)).tolist() == [
+        *(0, 2, -1, -1, -1, -1, -1),
+    ]
+    words = Vocabulary(("1", "b"), buckets=1)
+    assert words.match(np.array(["1", 1, "b", "c", 7, None], dtype=object)).tolist() == [
+        *(1, 1, 2, 0, -1, -1),
+    ]
+    assert Vocabulary((4,), buckets=0).match(np.array([4, 5])).tolist() == [0, -1]
+    assert Bins((0.0,)).match(np.array([-1.0, 0.0, np.nan, "x"], dtype=object)).tolist() == [-1] * 4
+    assert Bins((0.0,)).match(np.array([-1.0, 0.0, np.nan])).tolist() == [0, 1, -1]
+    assert (
+        Hashed(3).match(np.array([2.7, 2], dtype=object)).tolist()
+        == [Hashed(3).match(np.array([2]))[0]] * 2
+    )
+
+
+MARRIAGES = FIXTURES / "marriages.csv"
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_category_becomes_contrasts_with_a_base(suffix):
+    import statsmodels.formula.api as smf
+
+    path = FIXTURES / f"marriages.{suffix}"
+    made = converter.convert(path, MARRIAGES, "rate_marriage", base={"occupation": "teacher"})
+    frame = pd.read_csv(MARRIAGES)
+    formula = "rate_marriage ~ age + yrs_married + C(occupation, Treatment('teacher'))"
+    expected = smf.ols(formula, frame).fit()
+    by_level = {name.split("T.")[-1].rstrip("]"): v for name, v in expected.params.items()}
+    errors = {name.split("T.")[-1].rstrip("]"): v for name, v in expected.bse.items()}
+    for name, value in made.refit.params.items():
+        key = name.removeprefix("C(occupation)[").rstrip("]") if "[" in name else name
+        key = "Intercept" if key == "const" else key
+        assert value == pytest.approx(by_level[key], rel=1e-9)
+        assert made.results.bse[name] == pytest.approx(errors[key], rel=1e-9)
+    assert made.optimality.verdict == "optimum"
+    # The identified contrasts predict what the network does.
+    np.testing.assert_allclose(
+        made.results.fittedvalues, made.model.predict(frame)[:, 0], rtol=1e-12
+    )
+    assert any("'teacher' (the base)" in caveat for caveat in made.caveats)
+    assert any("occur in no row" in caveat for caveat in made.caveats)
+
+
+def test_the_base_may_be_any_level_that_occurs():
+    path = FIXTURES / "marriages.keras"
+    first = converter.convert(path, MARRIAGES, "rate_marriage")
+    other = converter.convert(path, MARRIAGES, "rate_marriage", base={"occupation": "student"})
+    assert "C(occupation)[managerial]" not in first.results.params
+    assert first.results.llf == pytest.approx(other.results.llf, rel=1e-12)
+    for base in ({"occupation": "[UNK]"}, {"age": "1"}, {"nowhere": "x"}):
+        with pytest.raises(converter.DataError, match="base"):
+            converter.convert(path, MARRIAGES, "rate_marriage", base=base)
+    with pytest.raises(converter.DataError, match="has none"):
+        converter.convert(
+            FIXTURES / "longley_linear.keras", FIXTURES / "longley.csv", "TOTEMP", base={"a": "b"}
+        )
+
+
+def test_unknown_words_are_the_networks_unknown_level():
+    frame = pd.read_csv(MARRIAGES)
+    frame.loc[:40, "occupation"] = "astronaut"
+    made = converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage")
+    assert "C(occupation)[student]" in made.results.params
+    # The first level that occurs is now the unknown one, and so the base.
+    assert any("'[UNK]' (the base)" in caveat for caveat in made.caveats)
+    np.testing.assert_allclose(
+        made.results.fittedvalues, made.model.predict(frame)[:, 0], rtol=1e-12
+    )
+
+
+def test_missing_words_are_missing_values():
+    frame = pd.read_csv(MARRIAGES)
+    frame.loc[3:5, "occupation"] = None
+    with pytest.raises(converter.DataError, match=r"3 of 1274 rows.*occupation \(3\)"):
+        converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage")
+    made = converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage", missing="drop")
+    assert made.dropped == 3
+
+
+def test_codes_beyond_the_table_are_refused_by_row(saved):
+    _, _, folder = saved("link")
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"code": rng.integers(0, 3, 60), "y": rng.integers(0, 2, 60)})
+    made = converter.convert(folder / "link.keras", frame, "y")
+    assert list(made.results.params.index) == ["const", "C(code)[1]", "C(code)[2]"]
+    np.testing.assert_allclose(
+        made.results.predict(), made.model.predict(frame[["code"]])[:, 0], rtol=1e-9
+    )
+    frame.loc[7, "code"] = 5
+    with pytest.raises(converter.DataError, match=r"'code' holds '5' in row 8"):
+        converter.convert(folder / "link.keras", frame, "y")
+
+
+def test_scalers_scale_numbers_only():
+    frame = pd.read_csv(MARRIAGES)
+    path = FIXTURES / "marriages.keras"
+    scaled = frame.assign(age=frame["age"] * 2.0 + 1.0, yrs_married=frame["yrs_married"] / 4.0)
+    made = converter.convert(
+        path,
+        scaled,
+        "rate_marriage",
+        scaler={"mean": [1.0, 0.0], "scale": [2.0, 0.25]},
+    )
+    plain = converter.convert(path, frame, "rate_marriage")
+    assert made.results.params["age"] == pytest.approx(plain.results.params["age"] / 2.0)
+    assert made.results.rsquared == pytest.approx(plain.results.rsquared)
+
+
+def test_the_command_line_states_the_base(capsys):
+    from converter.cli import main
+
+    status = main(
+        [
+            *("convert", str(FIXTURES / "marriages.keras"), "--data", str(MARRIAGES)),
+            *("--target", "rate_marriage", "--base", "occupation=student"),
+        ],
+        standalone_mode=False,
+    )
+    shown = capsys.readouterr().out
+    assert status == 0
+    assert "C(occupation)[teacher]" in shown
+    assert "C(occupation)[student]" not in shown
