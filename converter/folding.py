@@ -25,7 +25,7 @@ from converter.errors import (
 )
 from converter.network import Input, Network, Output
 from converter.sweeps import RowMap, forward, reverse
-from converter.tracing.affine import Affine, Tape
+from converter.tracing.affine import RIGID, Affine, Tape
 from converter.tracing.codes import Indicators
 from converter.tracing.interpreter import TEXT, Rules, Trace, readable, trace
 from converter.tracing.items import Items
@@ -256,8 +256,8 @@ def _resolve(output: Output, value: object, rows: int | None) -> Settled:
             groups = _row_groups(groups, rows)
         return Settled(output, inner, link, groups, notes, decided)
     if isinstance(value, Affine):
-        if value.kind == "s":
-            raise NotAffine("holds text")
+        if value.kind in "sc":
+            raise NotAffine("holds text" if value.kind == "s" else RIGID["c"])
         return Settled(output, value, "identity", None)
     constant = np.asarray(value)
     if constant.dtype.kind not in "fiub":

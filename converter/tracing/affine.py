@@ -38,6 +38,16 @@ _MAX_INDEX_BYTES = 1 << 28
 _MAX_WORK = 1 << 31
 
 
+_WRAPS = "computes with small integers or booleans, which wrap around"
+#: Kinds of values that can only be moved about and looked up, and why.
+RIGID = {
+    "u": _WRAPS,
+    "w": _WRAPS,
+    "s": "computes with text",
+    "c": "cuts off the fraction of a value that depends on the input, and computes with the rest",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One step of the tape: a primitive, the entries it reads, its shape, the node it is for."""
@@ -77,12 +87,8 @@ class Tape:
     def record(self, primitive: Primitive, operands: Sequence[Affine], shape: Shape) -> Affine:
         """Append a step and return its value."""
         kind = operands[0].kind
-        if kind in "uws" and not isinstance(primitive, (Take, Join, Broadcast)):
-            raise NotAffine(
-                "computes with text"
-                if kind == "s"
-                else "computes with small integers or booleans, which wrap around"
-            )
+        if kind in RIGID and not isinstance(primitive, (Take, Join, Broadcast)):
+            raise NotAffine(RIGID[kind])
         return self._append(primitive, operands, shape, kind)
 
     def source(self, shape: Shape, kind: str = "f") -> Affine:
@@ -174,7 +180,8 @@ class Affine(Operators):
     kind : str
         ``f`` for floating point; ``i`` for 32- and 64-bit integers, whose division truncates;
         ``u`` for smaller integers and booleans, ``w`` for wide unsigned ones, whose arithmetic
-        wraps around; ``s`` for text, which can only be looked up.
+        wraps around; ``s`` for text; ``c`` for numbers whose
+        fraction was cut off, which can only be looked up.
     """
 
     __slots__ = ("index", "kind", "shape", "tape")

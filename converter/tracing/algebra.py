@@ -13,7 +13,7 @@ import numpy as np
 
 from converter import links
 from converter.errors import NotAffine
-from converter.tracing.affine import Affine
+from converter.tracing.affine import RIGID, Affine
 from converter.tracing.linked import (
     ACTIVATION,
     CHOICE,
@@ -51,8 +51,8 @@ def _link(
     place: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> Linked:
-    if base.kind in "uw":
-        raise NotAffine("computes with small integers or booleans, which wrap around")
+    if base.kind in RIGID:
+        raise NotAffine(RIGID[base.kind])
     if place is None:
         place = np.arange(base.size).reshape(base.shape)
     scale, shift = (np.asarray(a, dtype=np.float64) for a in (scale, shift))

@@ -21,7 +21,7 @@ from converter.semantics.keras import (
     core,
     merging,
     normalization,
-    operators,
+    ops,
     recurrent,
     wrappers,
 )
@@ -39,7 +39,7 @@ LAYERS: dict[str, Layer] = {
 }
 
 _TABLES: dict[str, tuple[dict[str, Layer], str]] = {
-    OPERATORS: (operators.OPERATORS, "operator"),
+    OPERATORS: (ops.OPERATORS, "operation"),
     WRAPPED: (wrappers.LAYERS, "wrapper"),
     TENSORFLOW: ({}, "TensorFlow function"),
 }
@@ -69,7 +69,8 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
     if layer.function is None:
         return Rule(_refused, refusal=layer.refusal, keeps_shape=layer.keeps_shape)
-    if node.operation not in categorical.LAYERS:  # whose dtype is that of codes
+    own = node.domain == OPERATORS
+    if not own and node.operation not in categorical.LAYERS:  # whose dtype is that of codes
         _check_dtype(node)
     settings: dict[str, Any] = dict(node.weights)
     known = keywords(layer.function)
@@ -79,12 +80,24 @@ def rule_for(node: Node) -> Rule:
         elif key in _NULL:
             if value is not None:
                 raise NotAffine(f"has {key} set to {value!r}, which is not supported")
-        elif key not in _INERT and key not in layer.inert and not key.endswith(_INERT_SUFFIXES):
+        elif not (key == "name" if own else _inert(key, layer)):
             raise NotAffine(f"has the setting {key!r}, which is not known")
     missing = [key for key, required in known.items() if required and key not in settings]
     if missing:
         raise NotAffine(f"does not say its {', '.join(missing)}")
-    return Rule(bind(node, layer.function, settings), refusal=layer.refusal)
+    return Rule(
+        bind(node, layer.function, settings, whole=layer.whole),
+        refusal=layer.refusal,
+        moves=layer.moves,
+        elementwise=layer.elementwise,
+        labels=layer.labels,
+        reads_shape=layer.reads_shape,
+    )
+
+
+def _inert(key: str, layer: Layer) -> bool:
+    """Tell whether a key of a layer's configuration has no effect on inference."""
+    return key in _INERT or key in layer.inert or key.endswith(_INERT_SUFFIXES)
 
 
 def _refused(operands: list[Any]) -> tuple[Any, ...]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine, printable
-from converter.formats.keras_calls import map_leaves
+from converter.formats.keras_calls import leaves, map_leaves
 from converter.network import Node, Slot
+from converter.tracing.affine import Affine
 
 # Call arguments that say, with these values, what is so without them.
 _IDLE: dict[str, tuple[Any, ...]] = {"training": (None, False), "mask": (None,), "name": ()}
@@ -36,9 +37,22 @@ def _positional(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
 
 
 def bind(
-    node: Node, function: Callable[..., Any], settings: Mapping[str, Any]
+    node: Node,
+    function: Callable[..., Any],
+    settings: Mapping[str, Any],
+    *,
+    whole: str = "cast",
 ) -> Callable[[list[Any]], tuple[Any, ...]]:
     """Return what a node computes from its operands, its call's arguments bound.
+
+    Parameters
+    ----------
+    node : Node
+    function : callable
+    settings : mapping
+        Its keyword-only arguments.
+    whole : {"cast", "wraps", "kept"}
+        See `Layer`.
 
     Raises
     ------
@@ -60,14 +74,32 @@ def bind(
     count = len(node.outputs)
 
     def call(operands: list[Any]) -> tuple[Any, ...]:
+        kinds = "" if whole == "kept" else "i"
+        if whole == "cast" or (kinds and _any_floating(operands, arguments, given)):
+            kinds = "iu"
+
         def filled(leaf: Any) -> Any:
-            return operands[leaf.place] if isinstance(leaf, Slot) else leaf
+            operand = operands[leaf.place] if isinstance(leaf, Slot) else leaf
+            if isinstance(operand, Affine) and operand.kind in kinds:
+                return operand.as_float()
+            return operand
 
         args, kwargs = map_leaves((arguments, given), filled)
         result = function(*args, **kwargs, **settings)
         return results(result, count)
 
     return call
+
+
+def _any_floating(operands: list[Any], *arguments: Any) -> bool:
+    """Tell whether a floating point number is among the operands or the arguments."""
+    for one in (*operands, *leaves(arguments)):
+        if isinstance(one, Affine):
+            if one.kind == "f":
+                return True
+        elif isinstance(one, float) or getattr(getattr(one, "dtype", None), "kind", "") == "f":
+            return True
+    return False
 
 
 def results(result: Any, count: int) -> tuple[Any, ...]:

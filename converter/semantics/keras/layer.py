@@ -1,15 +1,15 @@
-"""The record that describes a Keras layer in the tables."""
+"""The record that describes a Keras layer or operation in the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A built-in layer.
+    """A built-in layer or operation.
 
     Parameters
     ----------
@@ -21,9 +21,23 @@ class Layer:
         For refused layers: the result has the operand's shape.
     inert : frozenset of str
         Configuration keys that have no effect on inference.
+    whole : {"cast", "wraps", "kept"}
+        What becomes of whole numbers: they are taken for floating point ones, as layers cast
+        them; or computed with, where small ones wrap around (unless a floating point operand
+        makes them floating point too); or kept, because nothing is computed.
+    moves, elementwise, labels, reads_shape
+        See `converter.semantics.Rule`.
+    accepts : str
+        When it is accepted on values that depend on the input, for the documentation.
     """
 
     function: Callable[..., Any] | None
     refusal: str = ""
     keeps_shape: bool = False
     inert: frozenset[str] = frozenset()
+    whole: Literal["cast", "wraps", "kept"] = "cast"
+    moves: Literal["", "first", "all"] = ""
+    elementwise: bool = False
+    labels: bool = False
+    reads_shape: bool = False
+    accepts: str = ""

@@ -61,11 +61,11 @@ def concatenate(inputs: Any, *, axis: int = -1) -> Any:
 _CHOICE = "chooses among values that depend on the input"
 
 LAYERS: dict[str, Layer] = {
-    "Add": Layer(add),
-    "Average": Layer(average),
-    "Concatenate": Layer(concatenate),
+    "Add": Layer(add, whole="wraps"),
+    "Average": Layer(average, whole="wraps"),
+    "Concatenate": Layer(concatenate, whole="kept"),
     "Maximum": Layer(maximum, _CHOICE),
     "Minimum": Layer(minimum, _CHOICE),
-    "Multiply": Layer(multiply),
-    "Subtract": Layer(subtract),
+    "Multiply": Layer(multiply, whole="wraps"),
+    "Subtract": Layer(subtract, whole="wraps"),
 }
