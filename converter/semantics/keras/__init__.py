@@ -8,6 +8,7 @@ have no effect on inference is a refusal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from converter.errors import NotAffine
@@ -23,9 +24,10 @@ from converter.semantics.keras import (
     normalization,
     ops,
     recurrent,
+    tensorflow,
     wrappers,
 )
-from converter.semantics.keras.calls import bind, keywords
+from converter.semantics.keras.calls import bind, keywords, operands_of
 from converter.semantics.keras.layer import Layer
 
 LAYERS: dict[str, Layer] = {
@@ -41,7 +43,7 @@ LAYERS: dict[str, Layer] = {
 _TABLES: dict[str, tuple[dict[str, Layer], str]] = {
     OPERATORS: (ops.OPERATORS, "operation"),
     WRAPPED: (wrappers.LAYERS, "wrapper"),
-    TENSORFLOW: ({}, "TensorFlow function"),
+    TENSORFLOW: (tensorflow.FUNCTIONS, "TensorFlow function"),
 }
 
 _INERT = frozenset(
@@ -50,6 +52,8 @@ _INERT = frozenset(
         *("dtype", "build_input_shape", "autocast", "batch_size", "sparse", "ragged"),
     }
 )
+# What Keras 2 adds to a function that it wraps as a layer.
+_NODE = frozenset({"name", "trainable", "dtype", "function"})
 _INERT_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 # Keys that exist only to say that something is off; any other value changes the meaning.
 _NULL = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
@@ -68,8 +72,8 @@ def rule_for(node: Node) -> Rule:
     if layer is None:
         raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
     if layer.function is None:
-        return Rule(_refused, refusal=layer.refusal, keeps_shape=layer.keeps_shape)
-    own = node.domain == OPERATORS
+        return Rule(_refusing(layer.refusal), refusal=layer.refusal, keeps_shape=layer.keeps_shape)
+    own = node.domain in (OPERATORS, TENSORFLOW)
     if not own and node.operation not in categorical.LAYERS:  # whose dtype is that of codes
         _check_dtype(node)
     settings: dict[str, Any] = dict(node.weights)
@@ -80,7 +84,7 @@ def rule_for(node: Node) -> Rule:
         elif key in _NULL:
             if value is not None:
                 raise NotAffine(f"has {key} set to {value!r}, which is not supported")
-        elif not (key == "name" if own else _inert(key, layer)):
+        elif not (key in _NODE if own else _inert(key, layer)):
             raise NotAffine(f"has the setting {key!r}, which is not known")
     missing = [key for key, required in known.items() if required and key not in settings]
     if missing:
@@ -92,6 +96,7 @@ def rule_for(node: Node) -> Rule:
         elementwise=layer.elementwise,
         labels=layer.labels,
         reads_shape=layer.reads_shape,
+        shape_operands=operands_of(node, layer.function, layer.shapes),
     )
 
 
@@ -100,8 +105,13 @@ def _inert(key: str, layer: Layer) -> bool:
     return key in _INERT or key in layer.inert or key.endswith(_INERT_SUFFIXES)
 
 
-def _refused(operands: list[Any]) -> tuple[Any, ...]:
-    raise NotAffine("is not evaluated, not even on constants")
+def _refusing(reason: str) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Return the meaning of what is not evaluated, not even on constants."""
+
+    def refuse(operands: list[Any]) -> tuple[Any, ...]:
+        raise NotAffine(reason)
+
+    return refuse
 
 
 def _check_dtype(node: Node) -> None:

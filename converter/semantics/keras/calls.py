@@ -91,6 +91,14 @@ def bind(
     return call
 
 
+def operands_of(node: Node, function: Callable[..., Any], names: frozenset[str]) -> frozenset[int]:
+    """Return the operands that stand in some arguments of a call."""
+    positional, _ = _positional(function)
+    given = [value for key, value in node.keywords.items() if key in names]
+    given += [value for key, value in zip(positional, node.arguments, strict=False) if key in names]
+    return frozenset(leaf.place for leaf in leaves(given) if isinstance(leaf, Slot))
+
+
 def _any_floating(operands: list[Any], *arguments: Any) -> bool:
     """Tell whether a floating point number is among the operands or the arguments."""
     for one in (*operands, *leaves(arguments)):

@@ -27,6 +27,8 @@ class Layer:
         makes them floating point too); or kept, because nothing is computed.
     moves, elementwise, labels, reads_shape
         See `converter.semantics.Rule`.
+    shapes : frozenset of str
+        Parameters of the call that give sizes and not numbers.
     accepts : str
         When it is accepted on values that depend on the input, for the documentation.
     """
@@ -40,4 +42,5 @@ class Layer:
     elementwise: bool = False
     labels: bool = False
     reads_shape: bool = False
+    shapes: frozenset[str] = frozenset()
     accepts: str = ""

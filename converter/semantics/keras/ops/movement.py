@@ -209,8 +209,8 @@ def get_item(x: Any, key: Any) -> Any:
             bounds = [n for n in (one.start, one.stop) if n is not None]
             if any(type(n) is not int for n in (*bounds, one.step) if n is not None):
                 raise NotAffine("slices by something that is no constant number")
-            if abs(one.step or 1) > 1 or any(abs(n) >= size for n in bounds):
-                pin(x, [size])
+        if one not in (slice(None), slice(0, None), slice(None, None, 1), slice(0, None, 1)):
+            pin(x, [size])
         along += 1
     return x[keys] if isinstance(x, (Affine, Linked)) else np.asarray(x)[keys]
 
