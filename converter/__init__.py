@@ -26,6 +26,7 @@ _HOMES = {
     "convert": "converter.regression.conversion",
     "fold": "converter.inspection",
     "inspect": "converter.inspection",
+    "register_layer": "converter.registry",
     "verify": "converter.verification",
 }
 
@@ -41,6 +42,7 @@ __all__ = [
     "convert",
     "fold",
     "inspect",
+    "register_layer",
     "verify",
 ]
 

@@ -16,9 +16,13 @@ from converter.model import AffineModel
 from converter.network import Loss, Network, Output
 from converter.variables import element_names
 
-# Losses that make an identity output the linear predictor of a logistic regression, when
-# computed from logits.
-_BINARY_LOSSES = frozenset({"binary_crossentropy"})
+# Losses that make an identity output the linear predictor of a logistic or a multinomial
+# regression, when computed from logits.
+_FROM_LOGITS = {
+    "binary_crossentropy": "binomial",
+    "categorical_crossentropy": "multinomial",
+    "sparse_categorical_crossentropy": "multinomial",
+}
 # The family whose mean a link stands for.
 _FAMILIES = {
     "logit": "binomial",
@@ -368,8 +372,8 @@ def family_of(link: str, loss: Loss | None) -> str:
     """Return the family of the regression that a link and a training loss make."""
     if link in _FAMILIES:
         return _FAMILIES[link]
-    if loss is not None and loss in _BINARY_LOSSES and loss.from_logits:
-        return "binomial"
+    if loss is not None and loss.from_logits:
+        return _FROM_LOGITS.get(loss, "gaussian")
     return "gaussian"
 
 

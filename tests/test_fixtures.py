@@ -93,7 +93,10 @@ def test_relu_is_refused(suffix):
 
 
 @pytest.mark.parametrize("suffix", ["h5", "keras"])
-@pytest.mark.parametrize("name", ["sequential", "branches", "nested"])
+@pytest.mark.parametrize(
+    "name",
+    ["sequential", "branches", "nested", "functions", "convolutions", "recurrent", "codes"],
+)
 def test_files_of_keras_2(name, suffix):
     path = FIXTURES / "tf_keras" / f"{name}.{suffix}"
     with np.load(path.with_suffix(".npz")) as saved:

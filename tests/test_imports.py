@@ -48,6 +48,7 @@ def test_the_public_names():
         "convert",
         "fold",
         "inspect",
+        "register_layer",
         "verify",
     }
     for name in converter.__all__:

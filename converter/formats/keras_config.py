@@ -13,6 +13,7 @@ import numpy as np
 from converter.errors import ModelFileError, printable
 from converter.formats.keras_calls import Call, Ref, leaves, parse_call, references
 from converter.formats.keras_weights import Role, part_records, roles
+from converter.registry import custom_layer
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
 _INPUT = "InputLayer"
@@ -32,6 +33,8 @@ OPERATORS = "keras.ops"
 LAYERS = "keras.layers"
 #: Keras 2 records functions of TensorFlow applied to KerasTensors by their public names.
 TENSORFLOW = "tensorflow"
+#: Custom layers whose meaning a user has taught; the class is their registered name.
+CUSTOM = "custom"
 _FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
 
@@ -325,6 +328,12 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
         and class_name not in (*_MODELS, _INPUT, *_SILENT)
     )
     layer = Layer(name, class_name, OPERATORS if operator else LAYERS, config, refusal, calls)
+    taught = custom_layer(*_registered_names(record, class_name)) if refusal else None
+    if taught is not None:
+        layer.class_name, custom = taught
+        layer.module, layer.refusal = CUSTOM, ""
+        layer.roles = [Role(one, one not in custom.frozen) for one in custom.weights]
+        return layer
     if class_name in _FUNCTIONS and not refusal:
         layer.module, layer.roles = TENSORFLOW, []
         layer.class_name = as_text(config.get("function"), f"the function of {printable(name)!r}")
@@ -341,6 +350,13 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
                 for path, part in part_records(class_name, config)
             }
     return layer
+
+
+def _registered_names(record: dict[str, Any], class_name: str) -> list[str]:
+    """Return the names under which a custom class may have been registered."""
+    module, registered = record.get("module"), record.get("registered_name")
+    names = [one for one in (registered, class_name) if isinstance(one, str) and ">" in one]
+    return [*names, f"{module}.{class_name}"] if isinstance(module, str) else names
 
 
 # Layers that do not support masking: what they return has none.
@@ -366,6 +382,7 @@ def _foreign(record: dict[str, Any], class_name: str) -> str:
         shown = registered or (f"{module}.{class_name}" if module else class_name)
         return (
             f"is the custom class {printable(str(shown))}; its code is not run, so nothing is "
-            "known about what it computes"
+            "known about what it computes: export the model to ONNX or SavedModel, or teach its "
+            "meaning (converter.register_layer)"
         )
     return ""

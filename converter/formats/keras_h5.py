@@ -18,6 +18,9 @@ from converter.formats.keras_config import Layer, Model, load_json, parse_model
 from converter.network import Network
 
 
+_BEHIND = "has its weights among those of a layer that is not known, so which they are is not known"
+
+
 def read(path: Path, shown: str) -> Network:
     """Read a Keras HDF5 file; see `converter.formats.read`."""
     content = map_file(path)
@@ -73,7 +76,10 @@ def assign(file: Hdf5, tree: Subtree, model: Model) -> None:
         stored = [] if own is None else file.names(own, "weight_names") or []
         wanted = list(_weights(layer))
         if not layer.is_known or layer.refusal:
-            continue  # an unknown layer within: it is refused, and the order is not known
+            # The order of the weights behind an unknown layer is not known.
+            for one in {id(one): one for one, _ in wanted}.values():
+                one.refusal = one.refusal or _BEHIND
+            continue
         _distribute(file, tree, stored, layer, name, wanted)
     for layer in by_name.values():
         if layer.is_known and any(_weights(layer)):

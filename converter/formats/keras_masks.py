@@ -7,7 +7,7 @@ graph. Whatever reads it multiplies values by something that depends on the inpu
 
 from __future__ import annotations
 
-from converter.formats.keras_config import Layer
+from converter.formats.keras_config import OPERATORS, TENSORFLOW, Layer
 
 # Layers whose values are the same with a mask and without one, at inference.
 _BLIND = frozenset(
@@ -25,6 +25,6 @@ def masked_call(layer: Layer) -> str:
     """Say why a layer cannot be called on a tensor with a mask, or return an empty string."""
     if layer.model is not None or (layer.is_built_in and layer.class_name in _BLIND):
         return ""
-    if not layer.is_built_in:
-        return ""  # operators know nothing of masks
+    if layer.module in (OPERATORS, TENSORFLOW):
+        return ""  # they know nothing of masks
     return "reads a mask that depends on the input"

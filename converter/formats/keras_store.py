@@ -7,6 +7,7 @@ that several models share is stored with the first of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,7 +133,7 @@ class _Walk:
             known = self._seen(layer)
             if known and self.skips_visited:
                 continue
-            name = snake_case(layer.class_name.split(">")[-1])
+            name = snake_case(re.split(r"[>.]", layer.class_name)[-1])
             if name in oldest:
                 place = used[name] = used.get(name, -1) + 1
                 if place < len(oldest[name]) and not known:

@@ -64,9 +64,25 @@ def training_of(model: Model, compiled: Any, outputs: Sequence[str]) -> Training
     settings = compiled if isinstance(compiled, Mapping) else {}
     if settings.get("loss_weights") is not None and len(outputs) > 1:
         notes.append("the losses of the outputs were weighted against each other")
+    decay = _weight_decay(settings)
+    if decay:
+        notes.append(
+            f"the optimiser decayed the weights (weight_decay={decay:g}), which acts as an L2 "
+            "penalty on all of them"
+        )
     return Training(
         _losses(settings.get("loss"), outputs), tuple(penalties), tuple(stochastic), tuple(notes)
     )
+
+
+def _weight_decay(settings: Mapping[str, Any]) -> float:
+    """Return how much the optimiser shrank the weights at each step."""
+    optimizer = settings.get("optimizer", settings.get("optimizer_config"))
+    config = optimizer.get("config") if isinstance(optimizer, Mapping) else None
+    decay = config.get("weight_decay") if isinstance(config, Mapping) else None
+    if isinstance(decay, bool) or not isinstance(decay, (int, float)) or abs(decay) > 1e300:
+        return 0.0
+    return float(decay)
 
 
 def _losses(spec: Any, outputs: Sequence[str]) -> dict[str, Loss]:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from converter.errors import NotAffine
-from converter.formats.keras_config import OPERATORS, TENSORFLOW
+from converter.formats.keras_config import CUSTOM, OPERATORS, TENSORFLOW
 from converter.formats.keras_wrappers import WRAPPED
 from converter.network import Node
+from converter.registry import custom_layer
 from converter.semantics import Rule
 from converter.semantics.keras import (
     activations,
@@ -69,6 +70,9 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(node.refusal)
     table, kind = _TABLES.get(node.domain, (LAYERS, "layer"))
     layer = table.get(node.operation)
+    if node.domain == CUSTOM:
+        taught = custom_layer(node.operation)
+        layer = None if taught is None else Layer(taught[1].function, inert=taught[1].inert)
     if layer is None:
         raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
     if layer.function is None:
