@@ -17,7 +17,6 @@ from converter.formats.hdf5 import Hdf5, Subtree
 from converter.formats.keras_config import Layer, Model, load_json, parse_model
 from converter.network import Network
 
-
 _BEHIND = "has its weights among those of a layer that is not known, so which they are is not known"
 
 
