@@ -404,6 +404,18 @@ def test_a_heap_that_would_hang_the_library(tmp_path):
         path.write_bytes(content)
         with pytest.raises(converter.ModelFileError):
             converter.fold(path)
+    # The free space at a heap's end, of which no length is left.
+    content = bytearray(H5.read_bytes())
+    heap = content.find(b"GCOL")
+    (end,) = struct.unpack_from("<Q", content, heap + 8)
+    place = heap + 16
+    while struct.unpack_from("<H", content, place)[0]:
+        (length,) = struct.unpack_from("<Q", content, place + 8)
+        place += 16 + (length + 7) // 8 * 8
+    assert place < heap + end
+    struct.pack_into("<Q", content, place + 8, 0)
+    path.write_bytes(content)
+    assert_refused(path, "a heap contradicts itself")
 
 
 def test_compressed_weights_are_read(tmp_path):

@@ -71,6 +71,8 @@ class Hdf5:
                 self._file = h5py.File(View(content), "r")
                 self.root = self._file.id
             self._names = set(h5g.open(self.root, b"/"))
+        except ModelFileError:
+            raise
         except _DAMAGE as error:
             raise ModelFileError(f"is a damaged HDF5 file: {_brief(error)}") from None
 
@@ -253,13 +255,13 @@ def _check_heaps(content: memoryview) -> int:
         place, known = match.start() + 16, set()
         while place + 16 <= end:
             index, _, reserved, length = struct.unpack_from("<HHLQ", content, place)
-            if index == 0:
-                break
-            place += 16 + (length + 7) // 8 * 8
-            if index in known or reserved or place > end:
+            # Object 0 is the free space: its length counts its own header.
+            step = 16 + (length + 7) // 8 * 8 if index else length
+            place += step
+            if index in known or reserved or step < 16 or place > end:
                 raise ModelFileError("is a damaged HDF5 file: a heap contradicts itself")
             known.add(index)
-            longest = max(longest, length)
+            longest = max(longest, length if index else 0)
     return longest
 
 
