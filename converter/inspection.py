@@ -243,7 +243,10 @@ def _each(
     network: Network, outputs: Sequence[Output]
 ) -> tuple[tuple[OutputReport, ...], tuple[str, ...]]:
     """Report on outputs of which some are refused: these by themselves, the others together."""
-    found, _, _ = judge(network, outputs)
+    try:
+        found, _, _ = judge(network, outputs)
+    except Rejected as rejected:  # for what concerns all outputs alike
+        found = [rejected.findings] * len(outputs)
     pairs = list(zip(outputs, found, strict=True))
     good = [output for output, one in pairs if isinstance(one, Settled) or not one]
     reports: dict[str, OutputReport] = {}

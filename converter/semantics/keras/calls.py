@@ -85,7 +85,11 @@ def bind(
             return operand
 
         args, kwargs = map_leaves((arguments, given), filled)
-        result = function(*args, **kwargs, **settings)
+        try:
+            result = function(*args, **kwargs, **settings)
+        except AttributeError as error:
+            # A list, a word or a number stands where a tensor belongs.
+            raise ValueError(f"is called with something that is no tensor ({error})") from None
         return results(result, count)
 
     return call
