@@ -57,6 +57,16 @@ def _spectral_normalization(
     return builder.apply(layer.parts["layer"], f"{prefix}{layer.name}/", call, edges, count)
 
 
+def _pipeline(
+    builder: Builder, layer: Layer, prefix: str, call: Call, edges: list[str], count: int
+) -> list[str]:
+    """Apply the layers inside one after the other."""
+    for place, part in enumerate(layer.parts.values()):
+        inside = f"{prefix}{layer.name}/"
+        edges = builder.apply(part, inside, _ONE if place else call, edges, 1)
+    return edges
+
+
 def _recurrent(
     builder: Builder, layer: Layer, prefix: str, call: Call, edges: list[str], count: int
 ) -> list[str]:
@@ -129,6 +139,7 @@ def _named(layer: Layer, name: str) -> Layer:
 #: By class: adds the nodes of one call; see `keras_graph.Builder.apply`.
 WRAPPERS: dict[str, Callable[..., list[str]]] = {
     "Bidirectional": _bidirectional,
+    "Pipeline": _pipeline,
     "RNN": _recurrent,
     "SimpleRNN": _recurrent,
     "SpectralNormalization": _spectral_normalization,
