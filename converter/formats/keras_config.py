@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.formats.keras_calls import Call, Ref, leaves, parse_call, references
-from converter.formats.keras_weights import Role, part_records, roles
+from converter.formats.keras_weights import SPATIAL, Role, part_records, roles
 from converter.registry import custom_layer
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
@@ -24,7 +24,7 @@ _OUR_MODULES = re.compile(r"(tf_)?keras(\.(layers|models|ops|engine|src)(\.\w+)*
 _SILENT = frozenset(
     {
         *("Discretization", "HashedCrossing"),
-        *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+        *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Pipeline"),
     }
 )
 
@@ -360,7 +360,14 @@ def _registered_names(record: dict[str, Any], class_name: str) -> list[str]:
 
 
 # Layers that do not support masking: what they return has none.
-_DROPS_MASK = frozenset({"Flatten", "Reshape", "Permute", "RepeatVector", "EinsumDense"})
+_DROPS_MASK = frozenset(
+    {
+        *("Flatten", "Reshape", "Permute", "RepeatVector", "EinsumDense", "STFTSpectrogram", "Dot"),
+        *("Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+        *("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"),
+        *(f"{name}{rank}D" for name in SPATIAL for rank in (1, 2, 3)),
+    }
+)
 
 _RUNS_CODE = {
     "Lambda": "carries Python code; it is never run, so nothing is known about it",

@@ -134,12 +134,14 @@ def _spectral_normalization(config: Config) -> list[Role]:
     return [Role("kernel", copied=True), Role("vector_u", False)]
 
 
-_SPATIAL = (
+#: Layers with spatial axes and without weights, but for the number of axes in their names.
+SPATIAL = (
     *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "AvgPool", "Cropping"),
     *("GlobalAveragePooling", "GlobalAvgPool", "GlobalMaxPool", "GlobalMaxPooling", "MaxPool"),
     *("MaxPooling", "UpSampling", "ZeroPadding"),
 )
-_AUGMENTATIONS = (
+#: Layers that change pictures at random in training.
+AUGMENTATIONS = (
     *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix"),
     *("Equalization", "MaxNumBoundingBoxes", "MixUp", "RandAugment", "RandomBrightness"),
     *("RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop"),
@@ -187,8 +189,8 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
             *("IntegerLookup", "StringLookup", "TextVectorization"),
             *("Bidirectional", "Masking", "RNN", "SimpleRNN", "StackedRNNCells"),
             *("TimeDistributed", "Pipeline", "Dot", "RepeatVector", "CenterCrop", "Resizing"),
-            *("MelSpectrogram", "UnitNormalization", *_AUGMENTATIONS),
-            *(f"{name}{rank}D" for name in _SPATIAL for rank in (1, 2, 3)),
+            *("MelSpectrogram", "UnitNormalization", *AUGMENTATIONS),
+            *(f"{name}{rank}D" for name in SPATIAL for rank in (1, 2, 3)),
         ),
         _none,
     ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.errors import ModelFileError, printable
 from converter.formats.keras_calls import Call, Ref
-from converter.formats.keras_config import LAYERS, OPERATORS, Layer
+from converter.formats.keras_config import LAYERS, Layer
 
 if TYPE_CHECKING:
     from converter.formats.keras_graph import Builder
@@ -123,7 +123,7 @@ def _bidirectional(
     ahead = builder.apply(_named(forward, "forward"), f"{name}/", call, edges, 1)
     behind = builder.apply(_named(backward, "backward"), f"{name}/", call, edges, 1)
     if forward.config.get("return_sequences"):
-        flip = _plain(layer, "Flip", OPERATORS, {"axis": 1})
+        flip = _plain(layer, "Flip", WRAPPED, {"axis": 1})
         behind = builder.node(flip, name, _ONE, behind)
     if mode is None:
         return [*ahead, *behind]

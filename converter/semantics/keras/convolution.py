@@ -13,7 +13,13 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics import convolution
 from converter.semantics.keras.activations import activate
-from converter.semantics.keras.geometry import each_axis, from_first, is_first, to_first
+from converter.semantics.keras.geometry import (
+    biased,
+    each_axis,
+    from_first,
+    is_first,
+    to_first,
+)
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.lora import merged
 
@@ -236,7 +242,10 @@ def _finished(y: Any, bias: Any, use_bias: bool, data_format: str, activation: A
         channels = np.shape(y)[1]
         if np.shape(bias) != (channels,):
             raise ValueError(f"a bias of shape {list(np.shape(bias))} for {channels} channels")
-        y = np.add(y, np.reshape(bias, (channels, *(1,) * (np.ndim(y) - 2))))
+        if is_first(data_format):
+            y = biased(y, np.reshape(bias, (channels, *(1,) * (np.ndim(y) - 2))))
+            return activate(y, activation)
+        return activate(np.add(from_first(y, data_format), bias), activation)
     return activate(from_first(y, data_format), activation)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.formats.keras_policy import Quantization
 from converter.semantics.keras.activations import activate
-from converter.semantics.keras.geometry import floats
+from converter.semantics.keras.geometry import biased, floats
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.lora import merged
 from converter.semantics.keras.quantization import check_weight_only, dequantized
@@ -82,7 +82,7 @@ def einsum_dense(
     if bias_axes:
         if np.broadcast_shapes(np.shape(bias), np.shape(y)) != np.shape(y):
             raise ValueError(f"a bias of shape {list(np.shape(bias))} for {list(np.shape(y))}")
-        y = np.add(y, bias)
+        y = biased(y, bias)
     return activate(y, activation)
 
 

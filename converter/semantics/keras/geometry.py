@@ -96,3 +96,28 @@ def resized(x: Any, matrices: Sequence[np.ndarray], axes: Sequence[int]) -> Any:
         made = labels.replace(labels[axis], "z")
         x = np.einsum(f"{labels},z{labels[axis]}->{made}", x, matrix)
     return x
+
+
+def biased(x: Any, bias: Any) -> Any:
+    """Add a bias that has its axes in their places, as numpy broadcasts it.
+
+    Raises
+    ------
+    NotAffine
+        If Keras on TensorFlow adds it along another axis than it does elsewhere: it takes any
+        constant that varies along one axis alone for a bias of the last axis, or else of the
+        first, that has its length (keras.src.backend.tensorflow.numpy.add).
+    """
+    shape, given = np.shape(x), np.shape(bias)
+    varied = [axis - len(given) for axis, size in enumerate(given) if size > 1]
+    if len(varied) == 1 and len(shape) > 1 and np.ptp(bias):
+        (axis,) = varied
+        size = given[axis]
+        taken = -1 if shape[-1] == size else 1 - len(shape) if shape[1] == size else axis
+        if taken != axis:
+            raise NotAffine(
+                f"adds a bias of {size} numbers where another axis has {size} places too, which "
+                "Keras does differently on TensorFlow and elsewhere",
+                shape=shape,
+            )
+    return np.add(x, bias)

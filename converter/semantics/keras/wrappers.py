@@ -19,4 +19,11 @@ def time_distributed(x: Any, sequences: Any = None, *, to_rows: bool) -> Any:
     return np.reshape(x, (*shape[:2], *np.shape(x)[1:]))
 
 
-LAYERS: dict[str, Layer] = {"TimeDistributed": Layer(time_distributed)}
+def flip(x: Any, *, axis: int) -> Any:
+    return np.flip(x, axis=axis)
+
+
+LAYERS: dict[str, Layer] = {
+    "Flip": Layer(flip),
+    "TimeDistributed": Layer(time_distributed),
+}
