@@ -160,7 +160,7 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
             *("Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D"),
             *("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Deconvolution2D"),
             *("Convolution1DTranspose", "Convolution2DTranspose", "Convolution3DTranspose"),
-            "Deconvolution3D",
+            *("Deconvolution3D", "LocallyConnected1D", "LocallyConnected2D"),
         ),
         _conv,
     ),

@@ -22,8 +22,8 @@ _SETTINGS = frozenset(
         *("contrast_factor", "data_format", "factor", "fill_mode", "fill_value", "height_factor"),
         *("hue_factor", "interpolation", "kernel_size", "max_number", "mode", "num_chains"),
         *("num_ops", "saturation_factor", "scale", "sigma", "value_range", "width_factor"),
-        *("x_factor", "y_factor", "addition_factor", "threshold_factor", "lower", "upper"),
-        *("auto_vectorize", "rank"),
+        *("x_factor", "y_factor", "addition_factor", "threshold_factor"),
+        *("auto_vectorize", "rng_type"),
     }
 )
 _RANDOM = Layer(unchanged, inert=_SETTINGS)

@@ -6,6 +6,7 @@ which tf_keras agrees.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from converter.semantics.keras.geometry import (
 )
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.lora import merged
+from converter.semantics.precision import floating
+from converter.semantics.windows import patches, sliding, spatial_shape
+from converter.tracing.affine import check_size
 
 
 def conv(
@@ -48,10 +52,16 @@ def conv(
     rank = _rank(kernel, kernel_size)
     if kernel.shape[-1] != filters:
         raise ValueError(f"a kernel of shape {list(kernel.shape)} does not make {filters} filters")
+    # Keras 2 takes all axes in front of the spatial ones for rows.
+    rows = np.shape(x)[: -rank - 1]
+    several = len(rows) > 1 and not is_first(data_format)
+    if several:
+        x = np.reshape(x, (math.prod(rows), *np.shape(x)[-rank - 1 :]))
     y = _correlated(
         *(x, _to_onnx(kernel), rank, strides, padding, data_format, dilation_rate, groups)
     )
-    return _finished(y, bias, use_bias, data_format, activation)
+    y = _with_bias(y, bias, use_bias, data_format)
+    return activate(np.reshape(y, (*rows, *np.shape(y)[1:])) if several else y, activation)
 
 
 def depthwise_conv(
@@ -237,16 +247,61 @@ def _correlated(
 
 
 def _finished(y: Any, bias: Any, use_bias: bool, data_format: str, activation: Any) -> Any:
-    """Add the bias, bring the channels to their place and apply the activation."""
+    return activate(_with_bias(y, bias, use_bias, data_format), activation)
+
+
+def _with_bias(y: Any, bias: Any, use_bias: bool, data_format: str) -> Any:
+    """Add the bias and bring the channels, which stand in front, to their place."""
     if use_bias:
         channels = np.shape(y)[1]
         if np.shape(bias) != (channels,):
             raise ValueError(f"a bias of shape {list(np.shape(bias))} for {channels} channels")
         if is_first(data_format):
-            y = biased(y, np.reshape(bias, (channels, *(1,) * (np.ndim(y) - 2))))
-            return activate(y, activation)
-        return activate(np.add(from_first(y, data_format), bias), activation)
-    return activate(from_first(y, data_format), activation)
+            return biased(y, np.reshape(bias, (channels, *(1,) * (np.ndim(y) - 2))))
+        return np.add(from_first(y, data_format), bias)
+    return from_first(y, data_format)
+
+
+def locally_connected(
+    x: Any,
+    *,
+    filters: int,
+    kernel_size: Any,
+    strides: Any,
+    padding: str,
+    data_format: str,
+    implementation: int = 1,
+    activation: Any = None,
+    use_bias: bool = True,
+    kernel: Any,
+    bias: Any = None,
+) -> Any:
+    """Correlate with a kernel of its own at each place, (places, window, filters): Keras 2."""
+    if implementation != 1 or padding != "valid":
+        raise NotAffine(f"stores its kernels in form {implementation!r}, which is not supported")
+    floating(x)
+    x = to_first(x, data_format)
+    rank = np.ndim(x) - 2
+    windows = sliding(
+        spatial_shape(x),
+        each_axis(kernel_size, rank, "kernel_size"),
+        strides=each_axis(strides, rank, "strides"),
+    )
+    columns = patches(x, windows.index(x))
+    batch, channels, size, places = np.shape(columns)
+    if not is_first(data_format):
+        columns = np.swapaxes(columns, 1, 2)
+    columns = np.reshape(columns, (batch, channels * size, places))
+    if np.shape(kernel) != (places, channels * size, filters):
+        raise ValueError(f"kernels of shape {list(np.shape(kernel))} for {places} places")
+    check_size((batch, filters, places))
+    y = np.einsum("bfp,pfm->bpm", columns, kernel)
+    y = np.reshape(y, (batch, *windows.output, filters))
+    if use_bias:
+        if np.shape(bias) != (*windows.output, filters):
+            raise ValueError(f"a bias of shape {list(np.shape(bias))}")
+        y = np.add(y, bias)
+    return activate(np.moveaxis(y, -1, 1) if is_first(data_format) else y, activation)
 
 
 def stft_spectrogram(
@@ -297,5 +352,6 @@ LAYERS: dict[str, Layer] = {
         ("Convolution1DTranspose", "Convolution2DTranspose", "Convolution3DTranspose"), _TRANSPOSED
     ),
     **dict.fromkeys(("Deconvolution2D", "Deconvolution3D"), _TRANSPOSED),
+    **dict.fromkeys(("LocallyConnected1D", "LocallyConnected2D"), Layer(locally_connected)),
     "STFTSpectrogram": Layer(stft_spectrogram, inert=frozenset({"window", "periodic", "scaling"})),
 }

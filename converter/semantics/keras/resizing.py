@@ -180,9 +180,21 @@ def center_crop(x: Any, *, height: int, width: int, data_format: str = "channels
     return _interpolated(_to_aspect(x, axes, wanted), axes, wanted, "bilinear", False)
 
 
-def random_crop(x: Any, *, height: int, width: int, data_format: str = "channels_last") -> Any:
-    """At inference, leave pictures of the right size alone; what becomes of others depends."""
+def random_crop(
+    x: Any,
+    *,
+    height: int,
+    width: int,
+    data_format: str = "channels_last",
+    rng_type: Any = None,
+) -> Any:
+    """At inference, leave pictures of the right size alone; what becomes of others depends.
+
+    Keras 2, which alone writes an rng_type, cuts them to the right aspect and resizes them.
+    """
     axes, wanted = _picture(x, height, width, data_format)
+    if rng_type is not None:
+        return _interpolated(_to_aspect(x, axes, wanted), axes, wanted, "bilinear", False)
     if tuple(np.shape(x)[axis] for axis in axes) != wanted:
         raise NotAffine(
             "crops pictures at inference in some versions of Keras and not in others; put a "
