@@ -614,9 +614,21 @@ def _quantised(mode: str, **settings: Any) -> Callable[[Any], None]:
     return tune
 
 
-def _einsum() -> Any:
-    return layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="de")
+def _low_rank_and(mode: str, **settings: Any) -> Callable[[Any], None]:
+    def tune(model: Any) -> None:
+        _quantised(mode, **settings)(model)
+        model.layers[1].enable_lora(2, lora_alpha=3)
+        model.layers[1].lora_kernel_b.assign(np.ones(model.layers[1].lora_kernel_b.shape))
 
+    return tune
+
+
+_EINSUMS: tuple[tuple[str, Shape, Any, str], ...] = (
+    ("abc,cde->abde", (2, 5), (None, 2, 3), "de"),
+    ("abc,dc->abd", (2, 5), (None, 3), "d"),
+    ("abcd,cde->abe", (2, 3, 2), (None, 5), "e"),
+    ("abc,bd->adc", (3, 2), (4, 2), "dc"),
+)
 
 for _mode, _settings in (
     ("int8", {}),
@@ -628,13 +640,19 @@ for _mode, _settings in (
 ):
     _name = f"{_mode}-{_label(**_settings)}"
     _tune = _quantised(_mode, **_settings)
-    add(
-        f"Dense-{_name}",
-        (5,),
-        lambda: [layers.Dense(5), layers.Dense(3, use_bias=False)],
-        tune=_tune,
-    )
-    add(f"EinsumDense-{_name}", (2, 5), _einsum, tune=_tune)
+    _make = lambda: [layers.Dense(5), layers.Dense(3, use_bias=False)]  # noqa: E731
+    add(f"Dense-{_name}", (5,), _make, tune=_tune)
+    for _equation, _shape, _made, _bias in _EINSUMS:
+        add(
+            f"EinsumDense-{_equation}-{_name}",
+            _shape,
+            lambda equation=_equation, made=_made, bias=_bias: layers.EinsumDense(
+                equation, output_shape=made, bias_axes=bias
+            ),
+            tune=_tune,
+        )
+
+add("Dense-int4-lora", (5,), lambda: layers.Dense(3), formats=("h5",), tune=_low_rank_and("int4"))
 
 
 def randomise(model: Any, seed: int = 7) -> None:
