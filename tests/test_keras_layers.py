@@ -148,6 +148,27 @@ def test_whole_numbers_are_made_floating_point_ones(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("make", "accepted"),
+    [
+        (lambda x: layers.Resizing(2, 2)(x), False),  # rounds
+        (lambda x: layers.Resizing(4, 4)(x), True),
+        (lambda x: layers.Resizing(2, 2, interpolation="nearest")(x), True),
+        (lambda x: layers.ZeroPadding2D()(x) * 2, False),  # wraps around
+        (lambda x: layers.RandomFlip()(x) * 2, True),
+        (lambda x: layers.CenterCrop(2, 2)(x) * 2, True),
+        (lambda x: layers.Reshape((16,))(x) * 2, False),
+        (lambda x: layers.Dropout(0.5)(x) * 2, False),
+        (lambda x: layers.GlobalAveragePooling2D()(x) * 2, True),
+        (lambda x: layers.SpectralNormalization(layers.Dense(2))(x), False),  # casts back
+    ],
+)
+def test_what_rounds_or_wraps_whole_numbers_is_refused(tmp_path, make, accepted):
+    inputs = keras.Input((4, 4, 1), dtype="uint8")
+    outputs = layers.Dense(1)(layers.Flatten()(make(inputs)))
+    assert (_verdict(tmp_path, keras.Model(inputs, outputs)).verdict == "affine") == accepted
+
+
+@pytest.mark.parametrize(
     ("shape", "make", "reason"),
     [
         ((8, 8, 3), lambda: layers.RandomCrop(4, 4), "in some versions of Keras"),

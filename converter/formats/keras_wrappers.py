@@ -54,7 +54,13 @@ def _spectral_normalization(
     builder: Builder, layer: Layer, prefix: str, call: Call, edges: list[str], count: int
 ) -> list[str]:
     """Apply the layer inside: its kernel is normalised by training, not by inference."""
-    return builder.apply(layer.parts["layer"], f"{prefix}{layer.name}/", call, edges, count)
+    name = prefix + layer.name
+    if len(edges) != 1:
+        return builder.node(layer, name, call, edges, count, "is given several tensors")
+    inner = builder.apply(layer.parts["layer"], f"{name}/", call, edges, 1)
+    back = _plain(layer, "SpectralNormalization", WRAPPED, {})
+    both = Call((Ref("", 0, 0), Ref("", 0, 1)), {})
+    return builder.node(back, name, both, [*inner, *edges])
 
 
 def _pipeline(

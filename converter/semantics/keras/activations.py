@@ -170,7 +170,7 @@ def _number(value: Any) -> float:
 
 
 LAYERS: dict[str, Layer] = {
-    "Activation": Layer(activation_layer),
+    "Activation": Layer(activation_layer, whole="kept"),
     "ELU": Layer(None, ACTIVATION, keeps_shape=True),
     "LeakyReLU": Layer(leaky_relu),
     "PReLU": Layer(prelu),

@@ -10,7 +10,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.formats.keras_policy import Quantization
 from converter.semantics.keras.activations import activate
-from converter.semantics.keras.geometry import floats, whole_numbers
+from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.lora import merged
 from converter.semantics.keras.quantization import check_weight_only, dequantized
@@ -49,7 +49,7 @@ def dense(
     kernel = merged(kernel, lora_kernel_a, lora_kernel_b, lora_rank, lora_alpha)
     if kernel.ndim != 2 or kernel.shape[1] != units:
         raise ValueError(f"a kernel of shape {list(kernel.shape)} does not make {units!r} units")
-    y = np.matmul(floats(x), kernel)
+    y = np.matmul(x, kernel)
     if use_bias:
         if np.shape(bias) != (units,):
             raise ValueError(f"a bias of shape {list(np.shape(bias))} does not fit {units} units")
@@ -93,16 +93,17 @@ def identity(x: Any) -> Any:
 
 _TRAINING_ONLY = Layer(
     identity,
+    whole="kept",
     inert=frozenset({"rate", "noise_shape", "stddev", "data_format", "l1", "l2"}),
 )
 
 LAYERS: dict[str, Layer] = {
     "Dense": Layer(dense),
-    "Flatten": Layer(flatten),
-    "Identity": Layer(identity),
-    "Masking": Layer(masking),
-    "Permute": Layer(permute),
-    "Reshape": Layer(reshape),
+    "Flatten": Layer(flatten, whole="kept"),
+    "Identity": Layer(identity, whole="kept"),
+    "Masking": Layer(masking, whole="kept"),
+    "Permute": Layer(permute, whole="kept"),
+    "Reshape": Layer(reshape, whole="kept"),
     **dict.fromkeys(
         (
             *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout"),

@@ -15,7 +15,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.formats.keras_policy import Quantization
 from converter.semantics.keras.activations import activate
-from converter.semantics.keras.geometry import biased, floats
+from converter.semantics.keras.geometry import biased
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.lora import merged
 from converter.semantics.keras.quantization import check_weight_only, dequantized
@@ -74,7 +74,7 @@ def einsum_dense(
         if sizes.setdefault(letter, size) != size:
             raise ValueError(f"a kernel of shape {list(kernel.shape)} for {list(np.shape(x))}")
     check_size([sizes[letter] for letter in target])
-    y = np.einsum(f"{source},{weights}->{target}", floats(x), kernel)
+    y = np.einsum(f"{source},{weights}->{target}", x, kernel)
     if divisor is not None:
         if np.broadcast_shapes(np.shape(divisor), np.shape(y)) != np.shape(y):
             raise ValueError("scales that do not fit the output")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.tracing.affine import Affine
 
 _FORMATS = ("channels_last", "channels_first")
 
@@ -78,15 +77,6 @@ def to_first(x: Any, data_format: Any) -> Any:
 def from_first(x: Any, data_format: Any) -> Any:
     """Bring the channels back to where the layer has them."""
     return x if is_first(data_format) else np.moveaxis(x, 1, -1)
-
-
-def floats(x: Any) -> Any:
-    """Return a value as floating point numbers, as layers do that cast what they are given."""
-    if isinstance(x, Affine):
-        return x.as_float()
-    if isinstance(x, np.ndarray) and x.dtype.kind in "iub":
-        return x.astype(np.float64)
-    return x
 
 
 def resized(x: Any, matrices: Sequence[np.ndarray], axes: Sequence[int]) -> Any:

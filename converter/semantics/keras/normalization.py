@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.keras.geometry import floats
 from converter.semantics.keras.layer import Layer
 from converter.tracing.primitives import finite
 
@@ -41,7 +40,6 @@ def batch_normalization(
     """
     if virtual_batch_size is not None or adjustment is not None:
         raise NotAffine("divides batches or adjusts them, which is not supported")
-    x = floats(x)
     shape = _kept(x, axis)
     if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
         raise ValueError(f"epsilon must be a number, not {epsilon!r}")
@@ -66,7 +64,6 @@ def normalization(
     count: Any = None,
 ) -> Any:
     """``(x - mean) / max(sqrt(variance), epsilon)``, or its inverse."""
-    x = floats(x)
     shape = _kept(x, () if axis is None else axis)
     if (_given(variance, shape) < 0).any():
         raise ValueError("the variance is negative")
@@ -78,7 +75,7 @@ def normalization(
 
 
 def rescaling(x: Any, *, scale: Any, offset: Any = 0.0) -> Any:
-    return _shift(np.multiply(floats(x), finite(scale)), finite(offset))
+    return _shift(np.multiply(x, finite(scale)), finite(offset))
 
 
 def _shift(x: Any, constant: np.ndarray) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.keras.geometry import (
     each_axis,
-    floats,
     from_first,
     resized,
     spatial_axes,
@@ -69,7 +68,7 @@ def global_average_pooling(
 ) -> Any:
     """Return the mean over all spatial axes."""
     axes = spatial_axes(x, data_format)
-    return np.mean(floats(x), axis=axes, keepdims=bool(keepdims))
+    return np.mean(x, axis=axes, keepdims=bool(keepdims))
 
 
 def global_max_pooling(
@@ -142,9 +141,11 @@ def _each(*names: str) -> tuple[str, ...]:
 
 LAYERS: dict[str, Layer] = {
     **dict.fromkeys(_each("AveragePooling", "AvgPool"), Layer(average_pooling)),
-    **dict.fromkeys(_each("MaxPooling", "MaxPool"), Layer(max_pooling)),
+    **dict.fromkeys(_each("MaxPooling", "MaxPool"), Layer(max_pooling, whole="kept")),
     **dict.fromkeys(_each("GlobalAveragePooling", "GlobalAvgPool"), Layer(global_average_pooling)),
-    **dict.fromkeys(_each("GlobalMaxPooling", "GlobalMaxPool"), Layer(global_max_pooling)),
+    **dict.fromkeys(
+        _each("GlobalMaxPooling", "GlobalMaxPool"), Layer(global_max_pooling, whole="kept")
+    ),
     **dict.fromkeys(_each("AdaptiveAveragePooling"), Layer(adaptive_average_pooling)),
-    **dict.fromkeys(_each("AdaptiveMaxPooling"), Layer(adaptive_max_pooling)),
+    **dict.fromkeys(_each("AdaptiveMaxPooling"), Layer(adaptive_max_pooling, whole="kept")),
 }

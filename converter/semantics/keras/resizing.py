@@ -155,9 +155,12 @@ def _interpolated(
     for axis, size in zip(axes, sizes, strict=True):
         shape[axis] = size
         check_size(shape)
-    floating(x)
     before = [np.shape(x)[axis] for axis in axes]
     pin(x, before)
+    if before == list(sizes) and method not in ("gaussian", "mitchellcubic"):
+        return x  # these alone blur what keeps its size
+    if method != "nearest":
+        floating(x)
     matrices = [
         sampling.matrix(size, made, method, antialias)
         for size, made in zip(before, sizes, strict=True)
@@ -210,10 +213,11 @@ def _each(name: str) -> tuple[str, ...]:
 
 LAYERS: dict[str, Layer] = {
     "CenterCrop": Layer(center_crop),
-    **dict.fromkeys(_each("Cropping"), Layer(cropping)),
+    **dict.fromkeys(_each("Cropping"), Layer(cropping, whole="kept")),
     "RandomCrop": Layer(random_crop, inert=frozenset({"bounding_box_format", "factor"})),
-    "RepeatVector": Layer(repeat_vector),
-    "Resizing": Layer(resizing, inert=frozenset({"bounding_box_format"})),
-    **dict.fromkeys(_each("UpSampling"), Layer(up_sampling)),
-    **dict.fromkeys(_each("ZeroPadding"), Layer(zero_padding)),
+    "RepeatVector": Layer(repeat_vector, whole="kept"),
+    # It rounds what it makes of whole numbers.
+    "Resizing": Layer(resizing, whole="kept", inert=frozenset({"bounding_box_format"})),
+    **dict.fromkeys(_each("UpSampling"), Layer(up_sampling, whole="kept")),
+    **dict.fromkeys(_each("ZeroPadding"), Layer(zero_padding, whole="kept")),
 }
