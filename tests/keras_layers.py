@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 Shape = tuple[int, ...]
 
@@ -546,13 +546,43 @@ _NOT_H5 = frozenset(
     }
 )
 
+
+def operations() -> Iterator[tuple[str, Shape, Callable[[], Any]]]:
+    """Yield operations of keras.ops that layers share their meaning with."""
+    rng = np.random.default_rng(5)
+    wide, deep = rng.normal(size=(2, 3, 2, 5)), rng.normal(size=(2, 2, 2, 3))
+    point, one = rng.normal(size=(1, 1, 6, 4)), rng.normal(size=(3, 2, 4))
+    cases: dict[str, Callable[[Any], Any]] = {
+        "conv": lambda x: ops.conv(x, wide, strides=2, padding="same"),
+        "conv-dilated": lambda x: ops.conv(x, wide, dilation_rate=(2, 1)),
+        "depthwise_conv": lambda x: ops.depthwise_conv(x, deep, padding="same"),
+        "separable_conv": lambda x: ops.separable_conv(x, deep, point),
+        "average_pool": lambda x: ops.average_pool(x, 2, strides=1, padding="same"),
+        "average_pool-first": lambda x: ops.average_pool(x, 2, data_format="channels_first"),
+        "max_pool": lambda x: ops.max_pool(x, 2),
+        "max_pool-one": lambda x: ops.max_pool(x, 1, strides=2),
+        "adaptive_average_pool": lambda x: ops.adaptive_average_pool(x, (3, 2)),
+        "adaptive_max_pool": lambda x: ops.adaptive_max_pool(x, (2, 2)),
+        "resize": lambda x: ops.image.resize(x, (3, 7), interpolation="bicubic"),
+        "batch_norm": lambda x: ops.batch_normalization(
+            x, np.array([1.0, 2.0]), np.array([2.0, 3.0]), -1, scale=np.array([0.5, 2.0])
+        ),
+        "sum": lambda x: ops.add(x, np.array([[1.0], [2.0], [3.0], [4.0]])),
+    }
+    for name, function in cases.items():
+        yield f"ops-{name}", (5, 4, 2), lambda function=function: function
+    yield "ops-conv-1D", (6, 2), lambda: lambda x: ops.conv(x, one, strides=2)
+
+
 for _family in (
     *(convolutions, depthwise, transposed, poolings, movements, products, statistics),
-    *(activations, recurrent, randoms),
+    *(activations, recurrent, randoms, operations),
 ):
     for _name, *_rest in _family():
         if "Pooling3D" in _name or _name == "MelSpectrogram":
             add(_name, *_rest, floatx="float32", tolerance=1e-5)
+        elif "resize" in _name:
+            add(_name, *_rest, tolerance=3e-6)
         elif _name in _NOT_H5:
             add(_name, *_rest, formats=("keras",))
         else:

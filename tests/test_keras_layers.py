@@ -132,6 +132,12 @@ def test_a_bias_that_tensorflow_adds_along_another_axis_is_refused(tmp_path):
     model = _sequential((3, 4), layers.DepthwiseConv1D(2, bias_initializer="normal", **first))
     (finding,) = _verdict(tmp_path, model).findings
     assert "differently on TensorFlow" in finding.reason
+    inputs = keras.Input((3, 3))
+    model = keras.Model(inputs, inputs + np.array([[1.0], [2.0], [3.0]]))
+    points = np.random.default_rng(0).normal(size=(2, 3, 3))
+    assert not np.allclose(model(points), points + np.array([[1.0], [2.0], [3.0]]))
+    (finding,) = _verdict(tmp_path, model).findings
+    assert "differently on TensorFlow" in finding.reason
 
 
 def test_whole_numbers_are_made_floating_point_ones(tmp_path):

@@ -233,7 +233,9 @@ def _correlated(
             f"is given {np.ndim(x)} axes where {rank + 2} are usual, which is not supported"
         )
     if padding == "causal" and rank == 1:
-        x = np.pad(x, ((0, 0), (0, 0), (apart[0] * (weights.shape[2] - 1), 0)))
+        ahead = apart[0] * (weights.shape[2] - 1)
+        check_size((*np.shape(x)[:2], np.shape(x)[2] + ahead))
+        x = np.pad(x, ((0, 0), (0, 0), (ahead, 0)))
     elif padding not in ("valid", "same"):
         raise NotAffine(f"has the unknown padding {padding!r}")
     return convolution.conv(

@@ -21,7 +21,7 @@ def merged(kernel: Any, a: Any, b: Any, rank: Any, alpha: Any) -> Any:
     scale = rank if alpha is None else alpha
     if isinstance(scale, bool) or not isinstance(scale, (int, float)):
         raise ValueError(f"lora_alpha must be a number, not {alpha!r}")
-    product = np.matmul(double(a), double(b))
-    if product.shape != np.shape(kernel):
-        raise ValueError(f"lora factors make {list(product.shape)}, no {list(np.shape(kernel))}")
-    return double(kernel) + scale / rank * product
+    made = (*np.shape(a)[:-1], *np.shape(b)[1:])
+    if np.ndim(b) != 2 or np.shape(b)[0] != rank or made != np.shape(kernel):
+        raise ValueError(f"lora factors make {list(made)}, no {list(np.shape(kernel))}")
+    return double(kernel) + scale / rank * np.matmul(double(a), double(b))
