@@ -314,3 +314,21 @@ def test_calibrated_kernels(tmp_path, kind, mode, bits, group_size):
 
 def _einsum(equation, output_shape, bias_axes):
     return layers.EinsumDense(equation, output_shape=output_shape, bias_axes=bias_axes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "make", "change"),
+    [
+        ((5, 2), lambda: layers.Conv1D(2, 2, padding="causal"), {"dilation_rate": [1 << 30]}),
+        ((5, 2), lambda: layers.UpSampling1D(2), {"size": 1 << 40}),
+        ((5, 2), lambda: layers.ZeroPadding1D(2), {"padding": [0, 1 << 40]}),
+        ((5,), lambda: layers.RepeatVector(2), {"n": 1 << 40}),
+        ((5, 4, 2), lambda: layers.Resizing(2, 2), {"height": 1 << 40}),
+        ((5, 4, 2), lambda: layers.AveragePooling2D(2), {"pool_size": [1 << 30, 1 << 30]}),
+        ((5, 2), lambda: layers.AdaptiveAveragePooling1D(2), {"output_size": [1 << 40]}),
+        ((5, 2), lambda: layers.Conv1DTranspose(2, 2), {"strides": [1 << 30]}),
+    ],
+)
+def test_sizes_are_bounded_before_anything_is_made(tmp_path, shape, make, change):
+    with pytest.raises(converter.ModelFileError):
+        _edited(tmp_path, _sequential(shape, make()), lambda r: r["config"].update(change))
