@@ -170,6 +170,7 @@ def saved(tmp_path_factory):
     def get(name: str) -> tuple:
         if name not in made:
             keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
             keras.utils.set_random_seed(4)
             model, raw = CASES[name]()
             for suffix in ("keras", "h5"):
@@ -186,6 +187,7 @@ def saved(tmp_path_factory):
 
     yield get
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])

@@ -103,6 +103,9 @@ def test_files_of_keras_2(name, suffix):
         inputs = [saved[key] for key in saved if key.startswith("input")]
         outputs = [saved[key] for key in saved if key.startswith("output")]
     assert converter.inspect(path).loss == "mean_squared_error"
+    exact = name != "convolutions"  # TensorFlow interpolates in 32 bits
     for place, expected in enumerate(outputs):
         found = converter.fold(path, output=place).predict(inputs)
-        np.testing.assert_allclose(found, expected.reshape(len(expected), -1), rtol=1e-12)
+        np.testing.assert_allclose(
+            found, expected.reshape(len(expected), -1), rtol=1e-12 if exact else 1e-6
+        )

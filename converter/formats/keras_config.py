@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.formats.keras_calls import Call, Ref, leaves, parse_call, references
-from converter.formats.keras_weights import Role, part_records, roles
+from converter.formats.keras_weights import SPATIAL, Role, part_records, roles
 from converter.registry import custom_layer
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
@@ -24,7 +24,7 @@ _OUR_MODULES = re.compile(r"(tf_)?keras(\.(layers|models|ops|engine|src)(\.\w+)*
 _SILENT = frozenset(
     {
         *("Discretization", "HashedCrossing"),
-        *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+        *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Pipeline"),
     }
 )
 
@@ -201,13 +201,13 @@ def parse_model(record: dict[str, Any]) -> Model | str:
         If the record is not what Keras writes.
     """
     class_name = as_text(record.get("class_name"), "the model's class_name")
-    foreign = _foreign(record, class_name)
+    custom = foreign(record, class_name)
     config = record.get("config")
     if isinstance(config, list) and class_name == "Sequential":  # Keras up to 2.2
         config = {"name": "sequential", "layers": config}
     config = as_dict(config, "the model's configuration")
-    if foreign or class_name not in _MODELS or "layers" not in config:
-        return foreign or (
+    if custom or class_name not in _MODELS or "layers" not in config:
+        return custom or (
             f"is a subclassed model ({printable(class_name)}); its configuration does not say "
             "what it computes: export it to ONNX, or build it from Sequential or Functional parts"
         )
@@ -313,7 +313,7 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
         record.get("name") if functional and "name" in record else config.get("name", ""),
         f"the name of a {printable(class_name)}",
     )
-    refusal = _foreign(record, class_name) or _RUNS_CODE.get(class_name, "")
+    refusal = foreign(record, class_name) or _RUNS_CODE.get(class_name, "")
     module = str(record.get("module") or "")
     calls = (
         [parse_call(one, name) for one in as_list(record.get("inbound_nodes", []), "inbound_nodes")]
@@ -360,7 +360,14 @@ def _registered_names(record: dict[str, Any], class_name: str) -> list[str]:
 
 
 # Layers that do not support masking: what they return has none.
-_DROPS_MASK = frozenset({"Flatten", "Reshape", "Permute", "RepeatVector", "EinsumDense"})
+_DROPS_MASK = frozenset(
+    {
+        *("Flatten", "Reshape", "Permute", "RepeatVector", "EinsumDense", "STFTSpectrogram", "Dot"),
+        *("Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+        *("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"),
+        *(f"{name}{rank}D" for name in SPATIAL for rank in (1, 2, 3)),
+    }
+)
 
 _RUNS_CODE = {
     "Lambda": "carries Python code; it is never run, so nothing is known about it",
@@ -371,7 +378,7 @@ _RUNS_CODE = {
 }
 
 
-def _foreign(record: dict[str, Any], class_name: str) -> str:
+def foreign(record: Mapping[str, Any], class_name: str) -> str:
     """Say why a class is not Keras' own, or return an empty string."""
     module, registered = record.get("module"), record.get("registered_name")
     ours = module is None or (isinstance(module, str) and _OUR_MODULES.fullmatch(module))

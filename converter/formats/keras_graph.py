@@ -13,6 +13,7 @@ from converter.formats.keras_calls import Call, Ref, Unknown, leaves, map_leaves
 from converter.formats.keras_config import Layer, Model, as_list, batch_shape
 from converter.formats.keras_masks import masked_call
 from converter.formats.keras_training import training_of
+from converter.formats.keras_weights import AUGMENTATIONS
 from converter.formats.keras_wrappers import WRAPPERS
 from converter.network import Input, Network, Node, Output, Slot
 
@@ -145,6 +146,9 @@ def _input(layer: Layer, name: str) -> Input:
     return Input(name, sizes, dtype if isinstance(dtype, str) else "float32")
 
 
+# Layers whose `call` has training=True for its default in Keras 3.
+_TRAINS = frozenset({*AUGMENTATIONS, "CenterCrop", "Pipeline", "Resizing"})
+
 _ONE_TENSOR = Call((Ref("", 0, 0),), {})
 
 
@@ -272,6 +276,10 @@ class Builder:
             How many of its results are read.
         """
         name = prefix + layer.name
+        if layer.is_built_in and layer.class_name in _TRAINS and not call.legacy:
+            # Keras 3 always writes the default of these, which the model's own call replaces.
+            said = {key: value for key, value in call.settings.items() if key != "training"}
+            call = Call(call.arguments, said)
         refusal = layer.refusal or _call_refusal(call)
         if not refusal and not self.masked.isdisjoint(edges):
             refusal = masked_call(layer)

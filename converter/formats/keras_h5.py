@@ -15,6 +15,7 @@ from converter.formats import keras_graph
 from converter.formats.containers import map_file
 from converter.formats.hdf5 import Hdf5, Subtree
 from converter.formats.keras_config import Layer, Model, load_json, parse_model
+from converter.formats.keras_weights import Role
 from converter.network import Network
 
 _BEHIND = "has its weights among those of a layer that is not known, so which they are is not known"
@@ -91,26 +92,27 @@ def _distribute(
     stored: list[str],
     layer: Layer,
     group: str,
-    wanted: list[tuple[Layer, str]],
+    wanted: list[tuple[Layer, Role]],
 ) -> None:
     if len(stored) != len(wanted):
         raise ModelFileError(
             f"layer {printable(layer.name)!r} needs {len(wanted)} weights "
-            f"({', '.join(role for _, role in wanted)}); the file holds {len(stored)}"
+            f"({', '.join(role.name for _, role in wanted)}); the file holds {len(stored)}"
         )
     for name, (one, role) in zip(stored, wanted, strict=True):
         last = name.split("/")[-1].split(":")[0]
-        if last != role:
+        if last not in (role.name, role.other or role.name):
             raise ModelFileError(
-                f"layer {printable(one.name)!r} wants {role} where the file has {printable(name)!r}"
+                f"layer {printable(one.name)!r} wants {role.name} where the file has "
+                f"{printable(name)!r}"
             )
         path = f"{group}/{name}"
         if path not in tree.datasets:
             raise ModelFileError(f"lacks the weight {printable(name)!r}")
-        one.weights[role] = file.array(tree.datasets[path], path)
+        one.weights[role.name] = file.array(tree.datasets[path], path)
 
 
-def _weights(layer: Layer) -> Iterator[tuple[Layer, str]]:
+def _weights(layer: Layer) -> Iterator[tuple[Layer, Role]]:
     """Yield a layer's weights in stored order: trainable ones first, then the others."""
     inner = list(_variables(layer, True))
     if layer.trainable:
@@ -120,7 +122,7 @@ def _weights(layer: Layer) -> Iterator[tuple[Layer, str]]:
         yield from ((one, role) for one, role, _ in inner)
 
 
-def _variables(layer: Layer, trainable: bool) -> Iterator[tuple[Layer, str, bool]]:
+def _variables(layer: Layer, trainable: bool) -> Iterator[tuple[Layer, Role, bool]]:
     trainable = trainable and layer.trainable
     if layer.model is not None:
         for inner in layer.model.layers:
@@ -129,6 +131,6 @@ def _variables(layer: Layer, trainable: bool) -> Iterator[tuple[Layer, str, bool
         return
     for role in layer.roles or ():
         if not role.copied:
-            yield layer, role.name, trainable and role.trainable
+            yield layer, role, trainable and role.trainable
     for part in layer.parts.values():
         yield from _variables(part, trainable)

@@ -8,6 +8,7 @@ graph. Whatever reads it multiplies values by something that depends on the inpu
 from __future__ import annotations
 
 from converter.formats.keras_config import OPERATORS, TENSORFLOW, Layer
+from converter.formats.keras_weights import AUGMENTATIONS, SPATIAL
 
 # Layers whose values are the same with a mask and without one, at inference.
 _BLIND = frozenset(
@@ -16,9 +17,14 @@ _BLIND = frozenset(
         *("Concatenate", "Dense", "Dot", "Dropout", "EinsumDense", "Flatten", "GaussianDropout"),
         *("GaussianNoise", "Identity", "LeakyReLU", "Normalization", "PReLU", "Permute", "ReLU"),
         *("RepeatVector", "Rescaling", "Reshape", "SpatialDropout1D", "SpatialDropout2D"),
-        *("SpatialDropout3D", "ELU", "ThresholdedReLU", "Masking"),
+        *("SpatialDropout3D", "ELU", "ThresholdedReLU", "Masking", "Pipeline"),
+        *("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"),
+        *("Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+        *("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"),
+        *("CenterCrop", "Resizing", "STFTSpectrogram", *AUGMENTATIONS),
+        *(f"{name}{rank}D" for name in SPATIAL for rank in (1, 2, 3)),
     }
-)
+) - {"GlobalAveragePooling1D", "GlobalAvgPool1D"}
 
 
 def masked_call(layer: Layer) -> str:

@@ -176,6 +176,9 @@ class _Walk:
         else:
             # The state of a random generator acts in training only.
             self.foreign.append(f"{path}/seed_generator/")
+            # So do the layers that make up a random one, and an activation with weights of its
+            # own is refused.
+            self.foreign.append(f"{path}/activation/")
             for inner, part in layer.parts.items():
                 if not self._seen(part):
                     self.layer(part, f"{path}/{inner}")
@@ -201,7 +204,7 @@ class _Walk:
     def _own(self, layer: Layer, path: str) -> None:
         assert layer.roles is not None
         stored = self.store.names(f"{path}/vars")
-        wanted = list(layer.roles)
+        wanted = [role for role in layer.roles if not role.legacy]
         if len(stored) < len(wanted):
             wanted = [role for role in wanted if not role.copied]
         said = self.store.text(f"{path}/vars", "name")

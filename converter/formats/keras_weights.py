@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from converter.formats.keras_policy import Quantization, policy_of
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -23,24 +25,86 @@ class Role:
         Whether training changes it.
     copied : bool
         It is a layer's inside this one, of which archives of Keras 3 hold a second copy.
+    legacy : bool
+        Only legacy files (``.h5``) hold it.
+    other : str
+        What another version of Keras calls it in legacy files.
     """
 
     name: str
     trainable: bool = True
     copied: bool = False
+    legacy: bool = False
+    other: str = ""
 
 
 Config = Mapping[str, Any]
 
 
+def _bias(config: Config) -> list[Role]:
+    return [Role("bias")] if config.get("use_bias", True) else []
+
+
+def _lora(config: Config) -> list[Role]:
+    """Return the low-rank factors, which archives hold merged into the kernel."""
+    if not config.get("lora_rank"):
+        return []
+    return [Role("lora_kernel_a", legacy=True), Role("lora_kernel_b", legacy=True)]
+
+
 def _dense(config: Config) -> list[Role]:
-    return [Role("kernel")] + ([Role("bias")] if config.get("use_bias", True) else [])
+    return _product(config, _bias(config))
+
+
+def _einsum_dense(config: Config) -> list[Role]:
+    return _product(config, [Role("bias")] if config.get("bias_axes") else [])
+
+
+def _product(config: Config, bias: list[Role]) -> list[Role]:
+    """Return the weights of a kernel and a bias as `variable_serialization_spec` orders them."""
+    policy = policy_of(config)
+    if not isinstance(policy, Quantization):
+        frozen = bool(config.get("lora_rank"))
+        return [Role("kernel", not frozen), *bias, *_lora(config)]
+    if policy.mode == "float8":
+        names = ("inputs_scale", "inputs_amax_history", "kernel_scale", "kernel_amax_history")
+        more = ("outputs_grad_scale", "outputs_grad_amax_history")
+        return [Role("kernel"), *bias, *(Role(name) for name in (*names, *more))]
+    kernel, scale = Role("kernel", False), Role("kernel_scale", False)
+    zero, groups = Role("kernel_zero", False, other="zero_point"), Role("g_idx", False)
+    if policy.mode in ("gptq", "awq"):
+        rows = [Role("awq_scales", False)] if policy.mode == "awq" else []
+        return [*bias, kernel, scale, zero, *rows, groups]
+    grouped = [zero, groups] if policy.grouped else []
+    return [kernel, *bias, scale, *grouped, *_lora(config)]
+
+
+def _conv(config: Config) -> list[Role]:
+    frozen = bool(config.get("lora_rank"))
+    return [Role("kernel", not frozen), *_bias(config), *_lora(config)]
+
+
+def _depthwise_conv(config: Config) -> list[Role]:
+    return [Role("kernel", other="depthwise_kernel"), *_bias(config)]
+
+
+def _separable_conv(config: Config) -> list[Role]:
+    return [Role("depthwise_kernel"), Role("pointwise_kernel"), *_bias(config)]
+
+
+def _spectrogram(config: Config) -> list[Role]:
+    names = {"real": ("real_kernel",), "imag": ("imag_kernel",)}
+    wanted = names.get(str(config.get("mode")), ("real_kernel", "imag_kernel"))
+    return [Role(name) for name in wanted]
 
 
 def _batch_normalization(config: Config) -> list[Role]:
     roles = [Role("gamma")] if config.get("scale", True) else []
     roles += [Role("beta")] if config.get("center", True) else []
-    return [*roles, Role("moving_mean", False), Role("moving_variance", False)]
+    names = ["moving_mean", "moving_variance"]
+    if config.get("renorm"):
+        names += ["moving_stddev", "renorm_mean", "renorm_stddev"]
+    return [*roles, *(Role(name, False) for name in names)]
 
 
 def _normalization(config: Config) -> list[Role]:
@@ -70,12 +134,48 @@ def _spectral_normalization(config: Config) -> list[Role]:
     return [Role("kernel", copied=True), Role("vector_u", False)]
 
 
+#: Layers with spatial axes and without weights, but for the number of axes in their names.
+SPATIAL = (
+    *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "AvgPool", "Cropping"),
+    *("GlobalAveragePooling", "GlobalAvgPool", "GlobalMaxPool", "GlobalMaxPooling", "MaxPool"),
+    *("MaxPooling", "UpSampling", "ZeroPadding"),
+)
+#: Layers that change pictures at random in training.
+AUGMENTATIONS = (
+    *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix"),
+    *("Equalization", "MaxNumBoundingBoxes", "MixUp", "RandAugment", "RandomBrightness"),
+    *("RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop"),
+    *("RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur"),
+    *("RandomGrayscale", "RandomHeight", "RandomHue", "RandomInvert", "RandomPerspective"),
+    *("RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness"),
+    *("RandomShear", "RandomTranslation", "RandomWidth", "RandomZoom", "Solarization"),
+)
+
 _ROLES: dict[str, Callable[[Config], list[Role]]] = {
     "BatchNormalization": _batch_normalization,
     "Dense": _dense,
+    "EinsumDense": _einsum_dense,
+    **dict.fromkeys(
+        (
+            *("Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D"),
+            *("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Deconvolution2D"),
+            *("Convolution1DTranspose", "Convolution2DTranspose", "Convolution3DTranspose"),
+            *("Deconvolution3D", "LocallyConnected1D", "LocallyConnected2D"),
+        ),
+        _conv,
+    ),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), _depthwise_conv),
+    **dict.fromkeys(
+        (
+            *("SeparableConv1D", "SeparableConv2D"),
+            *("SeparableConvolution1D", "SeparableConvolution2D"),
+        ),
+        _separable_conv,
+    ),
     "Embedding": _embedding,
     "Normalization": _normalization,
     "PReLU": _prelu,
+    "STFTSpectrogram": _spectrogram,
     "SimpleRNNCell": _simple_rnn_cell,
     "SpectralNormalization": _spectral_normalization,
     **dict.fromkeys(
@@ -88,7 +188,9 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
             *("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
             *("IntegerLookup", "StringLookup", "TextVectorization"),
             *("Bidirectional", "Masking", "RNN", "SimpleRNN", "StackedRNNCells"),
-            "TimeDistributed",
+            *("TimeDistributed", "Pipeline", "Dot", "RepeatVector", "CenterCrop", "Resizing"),
+            *("MelSpectrogram", "UnitNormalization", *AUGMENTATIONS),
+            *(f"{name}{rank}D" for name in SPATIAL for rank in (1, 2, 3)),
         ),
         _none,
     ),
@@ -118,11 +220,17 @@ def part_records(class_name: str, config: Config) -> Iterator[tuple[str, Any]]:
     elif class_name == "SimpleRNN":
         yield "cell", {"class_name": "SimpleRNNCell", "config": {**config, "name": ""}}
     elif class_name == "StackedRNNCells":
-        used: dict[str, int] = {}
-        cells = config.get("cells")
-        for cell in cells if isinstance(cells, list) else [None]:
-            name = snake_case(str(cell.get("class_name")) if isinstance(cell, Mapping) else "")
-            yield f"cells/{numbered(name, used)}", cell
+        yield from _numbered("cells", config.get("cells"))
+    elif class_name == "Pipeline":
+        yield from _numbered("_pipeline_layers", config.get("layers"))
+
+
+def _numbered(path: str, records: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the records of a list with the paths that archives give them."""
+    used: dict[str, int] = {}
+    for record in records if isinstance(records, list) else [None]:
+        name = snake_case(str(record.get("class_name")) if isinstance(record, Mapping) else "")
+        yield f"{path}/{numbered(name, used)}", record
 
 
 def _backwards(record: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.errors import ModelFileError, printable
 from converter.formats.keras_calls import Call, Ref
-from converter.formats.keras_config import LAYERS, OPERATORS, Layer
+from converter.formats.keras_config import LAYERS, Layer
 
 if TYPE_CHECKING:
     from converter.formats.keras_graph import Builder
@@ -54,7 +54,23 @@ def _spectral_normalization(
     builder: Builder, layer: Layer, prefix: str, call: Call, edges: list[str], count: int
 ) -> list[str]:
     """Apply the layer inside: its kernel is normalised by training, not by inference."""
-    return builder.apply(layer.parts["layer"], f"{prefix}{layer.name}/", call, edges, count)
+    name = prefix + layer.name
+    if len(edges) != 1:
+        return builder.node(layer, name, call, edges, count, "is given several tensors")
+    inner = builder.apply(layer.parts["layer"], f"{name}/", call, edges, 1)
+    back = _plain(layer, "SpectralNormalization", WRAPPED, {})
+    both = Call((Ref("", 0, 0), Ref("", 0, 1)), {})
+    return builder.node(back, name, both, [*inner, *edges])
+
+
+def _pipeline(
+    builder: Builder, layer: Layer, prefix: str, call: Call, edges: list[str], count: int
+) -> list[str]:
+    """Apply the layers inside one after the other."""
+    for place, part in enumerate(layer.parts.values()):
+        inside = f"{prefix}{layer.name}/"
+        edges = builder.apply(part, inside, _ONE if place else call, edges, 1)
+    return edges
 
 
 def _recurrent(
@@ -113,7 +129,7 @@ def _bidirectional(
     ahead = builder.apply(_named(forward, "forward"), f"{name}/", call, edges, 1)
     behind = builder.apply(_named(backward, "backward"), f"{name}/", call, edges, 1)
     if forward.config.get("return_sequences"):
-        flip = _plain(layer, "Flip", OPERATORS, {"axis": 1})
+        flip = _plain(layer, "Flip", WRAPPED, {"axis": 1})
         behind = builder.node(flip, name, _ONE, behind)
     if mode is None:
         return [*ahead, *behind]
@@ -129,6 +145,7 @@ def _named(layer: Layer, name: str) -> Layer:
 #: By class: adds the nodes of one call; see `keras_graph.Builder.apply`.
 WRAPPERS: dict[str, Callable[..., list[str]]] = {
     "Bidirectional": _bidirectional,
+    "Pipeline": _pipeline,
     "RNN": _recurrent,
     "SimpleRNN": _recurrent,
     "SpectralNormalization": _spectral_normalization,

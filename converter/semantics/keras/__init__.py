@@ -19,26 +19,38 @@ from converter.registry import custom_layer
 from converter.semantics import Rule
 from converter.semantics.keras import (
     activations,
+    augmentation,
     categorical,
+    convolution,
     core,
+    einsum,
     merging,
     normalization,
     ops,
+    pooling,
     recurrent,
+    refused,
+    resizing,
     tensorflow,
     wrappers,
 )
-from converter.semantics.keras.calls import bind, keywords, operands_of
+from converter.semantics.keras.calls import bind, operands_of
 from converter.semantics.keras.layer import Layer
+from converter.semantics.keras.settings import settings_of
 
 LAYERS: dict[str, Layer] = {
     **core.LAYERS,
+    **einsum.LAYERS,
+    **convolution.LAYERS,
+    **pooling.LAYERS,
+    **resizing.LAYERS,
+    **augmentation.LAYERS,
     **merging.LAYERS,
     **normalization.LAYERS,
     **activations.LAYERS,
     **recurrent.LAYERS,
     **categorical.LAYERS,
-    **core.REFUSED,
+    **refused.LAYERS,
 }
 
 _TABLES: dict[str, tuple[dict[str, Layer], str]] = {
@@ -46,22 +58,6 @@ _TABLES: dict[str, tuple[dict[str, Layer], str]] = {
     WRAPPED: (wrappers.LAYERS, "wrapper"),
     TENSORFLOW: (tensorflow.FUNCTIONS, "TensorFlow function"),
 }
-
-_INERT = frozenset(
-    {
-        *("name", "trainable", "seed", "batch_shape", "batch_input_shape", "input_shape"),
-        *("dtype", "build_input_shape", "autocast", "batch_size", "sparse", "ragged"),
-    }
-)
-# What Keras 2 adds to a function that it wraps as a layer.
-_NODE = frozenset({"name", "trainable", "dtype", "function"})
-_INERT_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
-# Keys that exist only to say that something is off; any other value changes the meaning.
-_NULL = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
-
-_FLOATS = frozenset(
-    {"float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"}
-)
 
 
 def rule_for(node: Node) -> Rule:
@@ -77,22 +73,15 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
     if layer.function is None:
         return Rule(_refusing(layer.refusal), refusal=layer.refusal, keeps_shape=layer.keeps_shape)
-    own = node.domain in (OPERATORS, TENSORFLOW)
-    if not own and node.operation not in categorical.LAYERS:  # whose dtype is that of codes
-        _check_dtype(node)
-    settings: dict[str, Any] = dict(node.weights)
-    known = keywords(layer.function)
-    for key, value in node.attributes.items():
-        if key in known:
-            settings.setdefault(key, value)
-        elif key in _NULL:
-            if value is not None:
-                raise NotAffine(f"has {key} set to {value!r}, which is not supported")
-        elif not (key in _NODE if own else _inert(key, layer)):
-            raise NotAffine(f"has the setting {key!r}, which is not known")
-    missing = [key for key, required in known.items() if required and key not in settings]
-    if missing:
-        raise NotAffine(f"does not say its {', '.join(missing)}")
+    operation = node.domain in (OPERATORS, TENSORFLOW)
+    settings = settings_of(
+        layer,
+        node.attributes,
+        node.weights,
+        operation=operation,
+        # Their dtype is that of codes.
+        typed=not operation and node.operation not in categorical.LAYERS,
+    )
     return Rule(
         bind(node, layer.function, settings, whole=layer.whole),
         refusal=layer.refusal,
@@ -104,11 +93,6 @@ def rule_for(node: Node) -> Rule:
     )
 
 
-def _inert(key: str, layer: Layer) -> bool:
-    """Tell whether a key of a layer's configuration has no effect on inference."""
-    return key in _INERT or key in layer.inert or key.endswith(_INERT_SUFFIXES)
-
-
 def _refusing(reason: str) -> Callable[[list[Any]], tuple[Any, ...]]:
     """Return the meaning of what is not evaluated, not even on constants."""
 
@@ -116,16 +100,3 @@ def _refusing(reason: str) -> Callable[[list[Any]], tuple[Any, ...]]:
         raise NotAffine(reason)
 
     return refuse
-
-
-def _check_dtype(node: Node) -> None:
-    """Refuse quantised and integer policies; floating point ones change the precision only."""
-    policy = node.attributes.get("dtype")
-    if isinstance(policy, dict):
-        config = policy.get("config")
-        name = config.get("name") if isinstance(config, dict) else None
-        if policy.get("class_name") not in ("DTypePolicy", "Policy", "FloatDTypePolicy"):
-            raise NotAffine(f"has the dtype policy {policy.get('class_name')}, not supported")
-        policy = name
-    if policy is not None and not (isinstance(policy, str) and policy in _FLOATS):
-        raise NotAffine(f"computes in {policy}, which is not supported")

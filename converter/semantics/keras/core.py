@@ -1,4 +1,4 @@
-"""Dense, shapes, and layers that act in training only; and what is refused by name."""
+"""Dense, shapes, and layers that act in training only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.formats.keras_policy import Quantization
 from converter.semantics.keras.activations import activate
+from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
+from converter.semantics.keras.lora import merged
+from converter.semantics.keras.quantization import check_weight_only, dequantized
 
 
 def dense(
@@ -20,12 +24,31 @@ def dense(
     bias: Any = None,
     use_bias: bool = True,
     activation: Any = None,
+    lora_rank: Any = None,
+    lora_alpha: Any = None,
+    lora_kernel_a: Any = None,
+    lora_kernel_b: Any = None,
+    quantization: Quantization | None = None,
+    quantization_config: Any = None,
+    kernel_scale: Any = None,
+    kernel_zero: Any = None,
+    g_idx: Any = None,
+    awq_scales: Any = None,
 ) -> Any:
     """``activation(x @ kernel + bias)`` on the last axis, whatever the rank."""
-    if kernel.ndim != 2 or kernel.shape[1] != units:
-        raise ValueError(f"a kernel of shape {list(kernel.shape)} does not make {units!r} units")
     if np.ndim(x) < 2:
         raise ValueError("Dense needs a batch axis and an axis of features")
+    if quantization is not None:
+        shape = (np.shape(x)[-1], units)
+        check_weight_only(quantization, quantization_config)
+        kernel = dequantized(
+            quantization, kernel, shape, kernel_scale, kernel_zero, g_idx, awq_scales
+        )
+    elif quantization_config is not None:
+        raise NotAffine("has a quantization_config and no quantised dtype, which is not supported")
+    kernel = merged(kernel, lora_kernel_a, lora_kernel_b, lora_rank, lora_alpha)
+    if kernel.ndim != 2 or kernel.shape[1] != units:
+        raise ValueError(f"a kernel of shape {list(kernel.shape)} does not make {units!r} units")
     y = np.matmul(x, kernel)
     if use_bias:
         if np.shape(bias) != (units,):
@@ -51,12 +74,17 @@ def permute(x: Any, *, dims: Any) -> Any:
     return np.transpose(x, (0, *whole_numbers(dims, "dims")))
 
 
-def whole_numbers(values: Any, name: str) -> tuple[int, ...]:
-    """Return a list of integers of a configuration, or one integer as such a list."""
-    several = values if isinstance(values, (list, tuple)) else [values]
-    if any(type(value) is not int for value in several):
-        raise ValueError(f"{name} must hold whole numbers, not {values!r}")
-    return tuple(several)
+def masking(x: Any, *, mask_value: Any = 0.0) -> Any:
+    """Put zeros for steps that hold the value alone; where that is zero, nothing changes.
+
+    The mask that goes with it is followed by the reader (`converter.formats.keras_masks`).
+    """
+    if isinstance(mask_value, bool) or not isinstance(mask_value, (int, float)) or mask_value:
+        raise NotAffine(
+            f"puts zeros for steps that hold {mask_value!r} alone, which depends on the input",
+            shape=np.shape(x),
+        )
+    return x
 
 
 def identity(x: Any) -> Any:
@@ -65,42 +93,22 @@ def identity(x: Any) -> Any:
 
 _TRAINING_ONLY = Layer(
     identity,
+    whole="kept",
     inert=frozenset({"rate", "noise_shape", "stddev", "data_format", "l1", "l2"}),
 )
 
 LAYERS: dict[str, Layer] = {
     "Dense": Layer(dense),
-    "Flatten": Layer(flatten),
-    "Identity": Layer(identity),
-    "Permute": Layer(permute),
-    "Reshape": Layer(reshape),
+    "Flatten": Layer(flatten, whole="kept"),
+    "Identity": Layer(identity, whole="kept"),
+    "Masking": Layer(masking, whole="kept"),
+    "Permute": Layer(permute, whole="kept"),
+    "Reshape": Layer(reshape, whole="kept"),
     **dict.fromkeys(
         (
             *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout"),
             *("GaussianNoise", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
         ),
         _TRAINING_ONLY,
-    ),
-}
-
-_CHOICE = "chooses among values that depend on the input"
-_ATTENTION = "an attention layer multiplies values that depend on the input"
-_STATISTICS = "normalises by statistics of the values themselves"
-
-REFUSED: dict[str, Layer] = {
-    **dict.fromkeys(
-        (
-            *("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "GlobalMaxPooling1D"),
-            *("GlobalMaxPooling2D", "GlobalMaxPooling3D"),
-        ),
-        Layer(None, _CHOICE),
-    ),
-    **dict.fromkeys(
-        ("AdditiveAttention", "Attention", "GroupQueryAttention", "MultiHeadAttention"),
-        Layer(None, _ATTENTION),
-    ),
-    **dict.fromkeys(
-        ("GroupNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"),
-        Layer(None, _STATISTICS, keeps_shape=True),
     ),
 }

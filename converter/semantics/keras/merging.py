@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from converter.semantics.keras.core import whole_numbers
+from converter.errors import NotAffine
+from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
+from converter.tracing.functions import axis_of
 
 
 def _aligned(tensors: Any) -> list[Any]:
@@ -58,12 +61,37 @@ def concatenate(inputs: Any, *, axis: int = -1) -> Any:
     return np.concatenate(inputs, axis=along)
 
 
+def dot(inputs: Any, *, axes: Any, normalize: bool = False) -> Any:
+    """Multiply rows of two tensors along an axis of each; source: `batch_dot` of keras.layers.Dot.
+
+    What is left of the axes of the first comes before what is left of the second's.
+    """
+    if normalize:
+        raise NotAffine("divides values by their norm, which depends on the input")
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+        raise ValueError("multiplies two tensors")
+    a, b = inputs
+    along = whole_numbers(axes, "axes")
+    first, second = along * 2 if len(along) == 1 else along
+    first, second = axis_of(first, np.ndim(a)), axis_of(second, np.ndim(b))
+    if not first or not second or np.shape(a)[first] != np.shape(b)[second]:
+        raise ValueError(f"axes {axes!r} do not fit {list(np.shape(a))} and {list(np.shape(b))}")
+    a, b = np.moveaxis(a, first, -1), np.moveaxis(b, second, 1)
+    kept, more = np.shape(a)[1:-1], np.shape(b)[2:]
+    a = np.reshape(a, (np.shape(a)[0], math.prod(kept), np.shape(a)[-1]))
+    b = np.reshape(b, (*np.shape(b)[:2], math.prod(more)))
+    product = np.matmul(a, b)
+    shape = (*kept, *more) or (1,)
+    return np.reshape(product, (np.shape(product)[0], *shape))
+
+
 _CHOICE = "chooses among values that depend on the input"
 
 LAYERS: dict[str, Layer] = {
     "Add": Layer(add, whole="wraps"),
     "Average": Layer(average, whole="wraps"),
     "Concatenate": Layer(concatenate, whole="kept"),
+    "Dot": Layer(dot, whole="wraps"),
     "Maximum": Layer(maximum, _CHOICE),
     "Minimum": Layer(minimum, _CHOICE),
     "Multiply": Layer(multiply, whole="wraps"),

@@ -29,11 +29,17 @@ def batch_normalization(
     scale: bool = True,
     renorm: bool = False,
     virtual_batch_size: Any = None,
+    moving_stddev: Any = None,
+    renorm_mean: Any = None,
+    renorm_stddev: Any = None,
     adjustment: Any = None,
 ) -> Any:
-    """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` with the moving statistics."""
-    if renorm or virtual_batch_size is not None or adjustment is not None:
-        raise NotAffine("renormalises batches, which is not supported")
+    """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` with the moving statistics.
+
+    Renormalisation is of training alone.
+    """
+    if virtual_batch_size is not None or adjustment is not None:
+        raise NotAffine("divides batches or adjusts them, which is not supported")
     shape = _kept(x, axis)
     if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
         raise ValueError(f"epsilon must be a number, not {epsilon!r}")

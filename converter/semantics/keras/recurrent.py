@@ -63,20 +63,11 @@ def simple_rnn(
     return (output, state) if return_state else output
 
 
-_GATED = "a gated recurrent layer multiplies values that depend on the input"
-
 LAYERS: dict[str, Layer] = {
     "SimpleRNN": Layer(
         simple_rnn,
         inert=frozenset(
             {"dropout", "recurrent_dropout", "unroll", "zero_output_for_mask", "implementation"}
         ),
-    ),
-    **dict.fromkeys(
-        (
-            *("GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRUCell", "LSTMCell"),
-            *("CuDNNGRU", "CuDNNLSTM"),
-        ),
-        Layer(None, _GATED),
     ),
 }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from converter.semantics.keras.layer import Layer
+from converter.semantics.precision import floating
 
 
 def time_distributed(x: Any, sequences: Any = None, *, to_rows: bool) -> Any:
@@ -19,4 +20,18 @@ def time_distributed(x: Any, sequences: Any = None, *, to_rows: bool) -> Any:
     return np.reshape(x, (*shape[:2], *np.shape(x)[1:]))
 
 
-LAYERS: dict[str, Layer] = {"TimeDistributed": Layer(time_distributed)}
+def spectral_normalization(y: Any, x: Any) -> Any:
+    """Return the result of the layer inside, in the type of what it was given."""
+    floating(x)
+    return y
+
+
+def flip(x: Any, *, axis: int) -> Any:
+    return np.flip(x, axis=axis)
+
+
+LAYERS: dict[str, Layer] = {
+    "Flip": Layer(flip, whole="kept"),
+    "SpectralNormalization": Layer(spectral_normalization, whole="kept"),
+    "TimeDistributed": Layer(time_distributed, whole="kept"),
+}

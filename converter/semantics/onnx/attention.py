@@ -13,8 +13,8 @@ import numpy as np
 
 from converter.errors import NOT_FINITE, NotAffine
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import double, floating, in_type_of
 from converter.semantics.onnx.refusal import attempt, refuse, traced
+from converter.semantics.precision import double, floating, in_type_of
 from converter.tracing.affine import check_size, pin
 from converter.tracing.linked import CHOICE, FUNCTION
 from converter.tracing.primitives import finite

@@ -8,8 +8,8 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import contract, double, floating, in_type_of
 from converter.semantics.onnx.refusal import attempt, refuse
+from converter.semantics.precision import contract, double, floating, in_type_of
 from converter.tracing.affine import check_size, pin
 from converter.tracing.linked import ACTIVATION
 

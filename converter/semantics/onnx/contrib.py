@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.semantics.convolution import conv
 from converter.semantics.onnx.arithmetic import gemm, matmul
-from converter.semantics.onnx.convolution import conv
 from converter.semantics.onnx.linking import sigmoid, tanh
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.linked import ACTIVATION

@@ -13,7 +13,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.network import Graph
 from converter.semantics import Rule
-from converter.semantics.onnx.movement import integers
+from converter.semantics.arguments import integers
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.functions import axis_of
 from converter.tracing.items import MAX_ITEMS, Items

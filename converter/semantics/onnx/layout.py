@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.movement import integers
+from converter.semantics.arguments import integers
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import check_size, pin
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.movement import check_flags, integers
+from converter.semantics.arguments import integers
+from converter.semantics.onnx.movement import check_flags
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import in_type_of
+from converter.semantics.precision import in_type_of
 from converter.tracing import algebra
 from converter.tracing.affine import Affine
 from converter.tracing.functions import axis_of

@@ -10,8 +10,8 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.semantics.onnx.linking import log_softmax
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import double, floating, in_type_of
 from converter.semantics.onnx.refusal import attempt, refuse, traced
+from converter.semantics.precision import double, floating, in_type_of
 from converter.tracing.affine import check_size
 from converter.tracing.linked import CHOICE, FUNCTION
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.semantics.arguments import integers
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import check_size, pin
 from converter.tracing.functions import axis_of
@@ -162,13 +163,6 @@ def check_flags(*flags: int) -> None:
     """
     if any(flag not in (0, 1) for flag in flags):
         raise ValueError(f"has a flag that is neither 0 nor 1 among {list(flags)}")
-
-
-def integers(values: Any) -> tuple[int, ...]:
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" and array.size:
-        raise ValueError("wants integers")
-    return tuple(int(value) for value in array.reshape(-1))
 
 
 _SHAPE = frozenset({1})

@@ -14,8 +14,8 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import double, floating, in_type_of
 from converter.semantics.onnx.refusal import attempt, refuse
+from converter.semantics.precision import double, floating, in_type_of
 from converter.tracing.functions import axis_of
 from converter.tracing.primitives import finite
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.movement import integers
+from converter.semantics.arguments import integers
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import double, floating, in_type_of
-from converter.semantics.onnx.windows import (
+from converter.semantics.precision import double, floating, in_type_of
+from converter.semantics.windows import (
     Sizes,
     Windows,
+    averages,
     extents,
     patches,
     per_axis,
@@ -82,22 +83,7 @@ def average_pool(
     """
     floating(X)
     windows = _windows(X, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides)
-    index = windows.index(X)
-    counted = index >= 0
-    if count_include_pad:
-        within = np.ones((1,) * (2 * len(windows.kernel)), dtype=bool)
-        for axis, where in enumerate(windows.positions()):
-            shape = [1] * within.ndim
-            shape[axis], shape[len(windows.kernel) + axis] = where.shape
-            end = windows.spatial[axis] + windows.after[axis]
-            within = within & (where < end).reshape(shape)
-        counted = within.reshape(index.shape)
-    elements = counted.sum(axis=0)
-    if not elements.all():
-        raise ValueError("a window holds nothing but padding, and has no mean")
-    total = np.sum(patches(double(X), index), axis=2)
-    means = np.multiply(total, 1.0 / elements)
-    return in_type_of(X, np.reshape(means, (*X.shape[:2], *windows.output)))
+    return in_type_of(X, averages(double(X), windows, padding=bool(count_include_pad)))
 
 
 def global_average_pool(X: Any) -> Any:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.onnx.movement import check_flags, integers
+from converter.semantics.arguments import integers
+from converter.semantics.onnx.movement import check_flags
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import in_type_of
+from converter.semantics.precision import in_type_of
 from converter.tracing.affine import Affine, check_size
 from converter.tracing.functions import PRODUCT, axis_of
 from converter.tracing.linked import Linked, UsedLink

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.semantics.arguments import integers
 from converter.semantics.onnx.interpolation import (
     COORDINATES,
     EITHER,
@@ -20,9 +21,8 @@ from converter.semantics.onnx.interpolation import (
     nearest_elements,
     weight_matrix,
 )
-from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import contract, double, floating, in_type_of
+from converter.semantics.precision import contract, double, floating, in_type_of
 from converter.tracing.affine import check_size, pin
 
 

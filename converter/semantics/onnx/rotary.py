@@ -8,8 +8,8 @@ import numpy as np
 
 from converter.semantics.onnx.attention import by_heads
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import floating, in_type_of
 from converter.semantics.onnx.refusal import refuse
+from converter.semantics.precision import floating, in_type_of
 from converter.tracing.affine import check_size
 from converter.tracing.linked import CHOICE
 

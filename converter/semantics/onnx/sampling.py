@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.semantics.arguments import integers
 from converter.semantics.onnx.interpolation import cubic
-from converter.semantics.onnx.movement import integers
 from converter.semantics.onnx.operator import Operator
-from converter.semantics.onnx.precision import contract, double, floating, in_type_of
 from converter.semantics.onnx.sampled import inside, weighted
+from converter.semantics.precision import contract, double, floating, in_type_of
 from converter.tracing.affine import check_size, pin
 
 # The coefficient of the cubic filter.

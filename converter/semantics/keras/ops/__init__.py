@@ -14,6 +14,7 @@ from converter.semantics.keras.ops import (
     placement,
     products,
     reduction,
+    spatial,
     spectral,
 )
 
@@ -24,5 +25,6 @@ OPERATORS: dict[str, Layer] = {
     **placement.OPERATORS,
     **products.OPERATORS,
     **reduction.OPERATORS,
+    **spatial.OPERATORS,
     **spectral.OPERATORS,
 }

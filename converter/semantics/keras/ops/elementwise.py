@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.semantics.keras.activations import LINKS
+from converter.semantics.keras.geometry import biased
 from converter.semantics.keras.layer import Layer
 from converter.semantics.onnx import linking, nonlinear
 from converter.semantics.onnx.refusal import refuse, traced
@@ -26,7 +27,7 @@ _CUTS = "cuts off the fraction of a value that depends on the input"
 
 
 def add(x1: Any, x2: Any) -> Any:
-    return np.add(x1, x2)
+    return biased(x1, x2) if traced(x1) and not traced(x2) else np.add(x1, x2)
 
 
 def subtract(x1: Any, x2: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.keras.core import whole_numbers
+from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
 from converter.semantics.onnx import layout
 from converter.tracing.affine import Affine, check_size, movement, pin

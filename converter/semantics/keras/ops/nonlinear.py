@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converter.semantics.keras.layer import Layer
 from converter.tracing.functions import PRODUCT
-from converter.tracing.linked import ACTIVATION, CHOICE
+from converter.tracing.linked import ACTIVATION
 
 _RUNS = "runs functions that the file does not hold"
 _STATISTICS = "normalises by statistics of the values themselves"
@@ -81,5 +81,4 @@ OPERATORS: dict[str, Layer] = {
     ),
     **_refused("makes complex numbers, which are not supported", "ViewAsComplex", "ViewAsReal"),
     **_refused("the imaginary part of what has none", "Imag"),
-    **_refused(CHOICE, "MaxPool", "AdaptiveMaxPool"),
 }

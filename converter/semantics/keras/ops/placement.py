@@ -8,7 +8,7 @@ import numpy as np
 
 from converter.errors import NotAffine
 from converter.levels import Codes
-from converter.semantics.keras.core import whole_numbers
+from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
 from converter.semantics.onnx import indexing
 from converter.semantics.onnx.refusal import traced

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.keras.core import whole_numbers
+from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
 from converter.semantics.onnx import arithmetic
 from converter.semantics.onnx.refusal import traced

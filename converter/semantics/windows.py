@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.semantics.onnx.movement import integers
+from converter.semantics.arguments import integers
 from converter.tracing.affine import check_size, pin
 
 # Positions are computed as products of two attributes, in 64 bits.
@@ -195,3 +195,36 @@ def patches(x: Any, index: np.ndarray, fill: float = 0.0) -> Any:
         # The index -1 finds the padding, which is the last element.
         flat = np.pad(flat, ((0, 0), (0, 0), (0, 1)), constant_values=fill)
     return np.take(flat, index, axis=2)
+
+
+def averages(x: Any, windows: Windows, *, padding: bool = False) -> Any:
+    """Return the mean of each window of a value (N, C, *spatial).
+
+    Parameters
+    ----------
+    x : ndarray or traced value
+    windows : Windows
+    padding : bool
+        Whether padding counts as zeros. What a window finds beyond the padded input (ceil_mode)
+        never counts.
+
+    Raises
+    ------
+    ValueError
+        If a window holds nothing that counts.
+    """
+    index = windows.index(x)
+    counted = index >= 0
+    if padding:
+        within = np.ones((1,) * (2 * len(windows.kernel)), dtype=bool)
+        for axis, where in enumerate(windows.positions()):
+            shape = [1] * within.ndim
+            shape[axis], shape[len(windows.kernel) + axis] = where.shape
+            end = windows.spatial[axis] + windows.after[axis]
+            within = within & (where < end).reshape(shape)
+        counted = within.reshape(index.shape)
+    elements = counted.sum(axis=0)
+    if not elements.all():
+        raise ValueError("a window holds nothing but padding, and has no mean")
+    means = np.multiply(np.sum(patches(x, index), axis=2), 1.0 / elements)
+    return np.reshape(means, (*np.shape(x)[:2], *windows.output))
