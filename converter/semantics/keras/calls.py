@@ -13,6 +13,7 @@ from converter.errors import NotAffine, printable
 from converter.formats.keras_calls import leaves, map_leaves
 from converter.network import Node, Slot
 from converter.tracing.affine import Affine
+from converter.tracing.linked import Decided, Linked
 
 # Call arguments that say, with these values, what is so without them.
 _IDLE: dict[str, tuple[Any, ...]] = {"training": (None, False), "mask": (None,), "name": ()}
@@ -126,4 +127,8 @@ def results(result: Any, count: int) -> tuple[Any, ...]:
 
 
 def _value(result: Any) -> Any:
-    return np.asarray(result) if isinstance(result, (bool, int, float, np.generic)) else result
+    if isinstance(result, (bool, int, float, np.generic)):
+        return np.asarray(result)
+    if not isinstance(result, (np.ndarray, Affine, Linked, Decided, NotAffine)):
+        raise ValueError("returns something that is no tensor")
+    return result
