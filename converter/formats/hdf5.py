@@ -252,7 +252,8 @@ def _check_heaps(content: memoryview) -> int:
         end = match.start() + size
         if end > len(content):
             raise ModelFileError("is a damaged HDF5 file: a heap goes beyond the end")
-        place, known = match.start() + 16, set()
+        place = match.start() + 16
+        known: dict[int, int] = {}
         while place + 16 <= end:
             index, _, reserved, length = struct.unpack_from("<HHLQ", content, place)
             # Object 0 is the free space: its length counts its own header.
@@ -260,9 +261,24 @@ def _check_heaps(content: memoryview) -> int:
             place += step
             if index in known or reserved or step < 16 or place > end:
                 raise ModelFileError("is a damaged HDF5 file: a heap contradicts itself")
-            known.add(index)
+            known[index] = length
             longest = max(longest, length if index else 0)
+        _check_references(content, match.start(), known)
     return longest
+
+
+def _check_references(content: memoryview, heap: int, known: dict[int, int]) -> None:
+    """Look at what refers to a heap's objects, as length, address and index.
+
+    The library allocates what the length says before it looks at the object (section IV.B).
+    """
+    for match in re.finditer(re.escape(struct.pack("<Q", heap)), content):
+        place = match.start() - 4
+        if place < 0 or place + 16 > len(content):
+            continue
+        length, _, index = struct.unpack_from("<LQL", content, place)
+        if index in known and length > known[index]:
+            raise ModelFileError("is a damaged HDF5 file: a text is longer than what is stored")
 
 
 class _Owner:

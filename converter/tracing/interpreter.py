@@ -202,6 +202,12 @@ class _Run:
                     rule = rule_for(node, self.network.dialect)
                 except NotAffine as unknown:
                     rule = unknown
+                except (TypeError, ValueError, LookupError, AttributeError) as error:
+                    # A stranger's settings can be of any type; rules check what they know of.
+                    raise ModelFileError(
+                        f"{where(node)} has a setting that no saved model has: "
+                        f"{printable(str(error))}"
+                    ) from None
                 self.rules[id(node)] = rule
             here = (*path, place)
             step = Step(node, rule, self.tape, here, self.log, self.other)
