@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -253,7 +254,7 @@ def _check_heaps(content: memoryview) -> int:
         if end > len(content):
             raise ModelFileError("is a damaged HDF5 file: a heap goes beyond the end")
         place = match.start() + 16
-        known: dict[int, int] = {}
+        known: set[int] = set()
         while place + 16 <= end:
             index, _, reserved, length = struct.unpack_from("<HHLQ", content, place)
             # Object 0 is the free space: its length counts its own header.
@@ -261,13 +262,13 @@ def _check_heaps(content: memoryview) -> int:
             place += step
             if index in known or reserved or step < 16 or place > end:
                 raise ModelFileError("is a damaged HDF5 file: a heap contradicts itself")
-            known[index] = length
+            known.add(index)
             longest = max(longest, length if index else 0)
         _check_references(content, match.start(), known)
     return longest
 
 
-def _check_references(content: memoryview, heap: int, known: dict[int, int]) -> None:
+def _check_references(content: memoryview, heap: int, known: Collection[int]) -> None:
     """Look at what refers to a heap's objects, as length, address and index.
 
     The library allocates what the length says before it looks at the object (section IV.B).
@@ -277,8 +278,9 @@ def _check_references(content: memoryview, heap: int, known: dict[int, int]) -> 
         if place < 0 or place + 16 > len(content):
             continue
         length, _, index = struct.unpack_from("<LQL", content, place)
-        if index in known and length > known[index]:
-            raise ModelFileError("is a damaged HDF5 file: a text is longer than what is stored")
+        # Some references have no length, and something else in front of them.
+        if index in known and length > len(content):
+            raise ModelFileError("is a damaged HDF5 file: a text is longer than the file")
 
 
 class _Owner:
