@@ -365,7 +365,7 @@ def _loop(group, kernel):
     ("change", "words"),
     [
         (_external_storage, "in other files"),
-        (_virtual, "in other files"),
+        (_virtual, "in other files|longer than the file"),
         (_bomb, "declares"),
         (_link, "may lead to another file"),
         (_soft, "may lead to another file"),
