@@ -64,6 +64,10 @@ class NotFinite(ModelFileError):
 NOT_FINITE = "combines values with a constant that is infinite or not a number"
 
 
+class SignatureError(ValueError):
+    """A file has no such signature, or several of which none was chosen."""
+
+
 class DataError(ValueError):
     """The table does not fit the model."""
 

@@ -89,7 +89,7 @@ class Inspection:
     loss : Loss or None
         The training loss if the file records one and the outputs share it.
     sha256 : str
-        Of the file's bytes, hexadecimal.
+        Of the file's bytes, hexadecimal; of a folder, of the sorted list of its files' digests.
     size : int
         Bytes, external data included.
     notes : tuple of str
@@ -433,6 +433,32 @@ def fold_outputs(network: Network, outputs: Sequence[Output]) -> Folded:
         ) from None
 
 
+# Files of a folder that its digest covers at most: a model has a handful.
+_MAX_FILES = 10_000
+
+
+def _digest_of_folder(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a folder: of the sorted lines ``digest  name`` of its files.
+
+    It is what ``sha256sum`` prints of the files, sorted by name and hashed again. Links are
+    not followed.
+    """
+    lines = []
+    for folder, _, names in os.walk(path):
+        for name in names:
+            whole = os.path.join(folder, name)
+            if os.path.islink(whole) or not os.path.isfile(whole):
+                continue
+            with open(whole, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            shown = os.path.relpath(whole, path).replace(os.sep, "/")
+            lines.append((shown, f"{digest}  {shown}\n"))
+        if len(lines) > _MAX_FILES:
+            return ""
+    text = "".join(line for _, line in sorted(lines))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 class _Digest:
     """The SHA-256 of a file, computed beside the folding (hashlib releases the GIL)."""
 
@@ -441,7 +467,7 @@ class _Digest:
         self._value = ""
         self._thread: threading.Thread | None = None
         try:
-            self._small = os.path.getsize(path) < 1 << 20
+            self._small = os.path.getsize(path) < 1 << 20 and not os.path.isdir(path)
         except OSError:
             self._small = True
         if not self._small:
@@ -450,6 +476,9 @@ class _Digest:
 
     def _run(self) -> None:
         try:
+            if os.path.isdir(self._path):
+                self._value = _digest_of_folder(self._path)
+                return
             with open(self._path, "rb") as file:
                 self._value = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
@@ -458,7 +487,7 @@ class _Digest:
     def result(self) -> str:
         """Wait for the digest; empty if the file cannot be read (the reader says so)."""
         if self._thread is None:
-            if os.path.isfile(self._path):
+            if os.path.isfile(self._path) or os.path.isdir(self._path):
                 self._run()
         else:
             self._thread.join()

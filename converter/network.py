@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Dialect = Literal["onnx", "keras"]
+Dialect = Literal["onnx", "keras", "tensorflow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,8 @@ class Network:
     path : str
         The file that it came from, as the caller named it.
     format : str
-        ``onnx``, ``keras`` (zip archive) or ``h5``.
-    dialect : {"onnx", "keras"}
+        ``onnx``, ``keras`` (zip archive), ``h5`` or ``saved_model``.
+    dialect : {"onnx", "keras", "tensorflow"}
         Which table of meanings applies to the nodes.
     inputs, outputs, nodes
         In the file's order; every node stands behind the nodes that it reads.

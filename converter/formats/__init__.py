@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from converter.errors import ModelFileError, printable
+from converter.errors import ModelFileError, SignatureError, printable
 from converter.network import Network
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -13,15 +13,17 @@ _ZIP = b"PK\x03\x04"
 _KINDS = "a Keras archive (.keras), a Keras HDF5 file (.h5) or an ONNX model (.onnx)"
 
 
-def read(path: str | os.PathLike[str]) -> Network:
+def read(path: str | os.PathLike[str], signature: str | None = None) -> Network:
     """Read a saved model, running nothing that came with it.
 
     Parameters
     ----------
     path : path-like
         A ``.keras`` archive or the folder that it unpacks to, a legacy Keras HDF5 file, a Keras
-        configuration (JSON) with its ``.weights.h5`` beside it, or an ONNX model, told apart by
-        content.
+        configuration (JSON) with its ``.weights.h5`` beside it, a TensorFlow SavedModel folder,
+        or an ONNX model, told apart by content.
+    signature : str, optional
+        Which signature of a SavedModel; by default ``serving_default``, or the only one.
 
     Returns
     -------
@@ -31,12 +33,16 @@ def read(path: str | os.PathLike[str]) -> Network:
     ------
     ModelFileError
         If the file cannot be read, is damaged, hostile, or none of these formats.
+    ValueError
+        If there is no such signature, or several of which none was chosen.
     """
     shown = os.fsdecode(path)
     try:
-        return _read(Path(shown), shown)
+        network = _read(Path(shown), shown, signature)
     except ModelFileError as error:
         raise ModelFileError(f"{printable(shown)}: {error}") from None
+    except SignatureError as error:
+        raise ValueError(f"{printable(shown)}: {error}") from None
     except RecursionError:
         raise ModelFileError(f"{printable(shown)}: nested too deeply to be a model") from None
     except MemoryError:
@@ -48,9 +54,12 @@ def read(path: str | os.PathLike[str]) -> Network:
             f"{printable(shown)}: holds something that no saved model holds: "
             f"{printable(str(error))}"
         ) from None
+    if signature is not None and network.format != "saved_model":
+        raise ValueError(f"{printable(shown)}: only a TensorFlow SavedModel has signatures")
+    return network
 
 
-def _read(path: Path, shown: str) -> Network:
+def _read(path: Path, shown: str, signature: str | None) -> Network:
     if "\0" in shown:
         raise ModelFileError("is not a path: it holds a null character")
     try:
@@ -59,6 +68,10 @@ def _read(path: Path, shown: str) -> Network:
 
             if keras_archive.is_folder(path):
                 return keras_archive.read_folder(path, shown)
+            from converter.formats import saved_model
+
+            if saved_model.is_folder(path):
+                return saved_model.read(path, shown, signature)
             raise ModelFileError(f"is a folder; give {_KINDS}")
         if not path.is_file():
             raise ModelFileError(

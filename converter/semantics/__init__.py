@@ -73,6 +73,10 @@ def rule_for(node: Node, dialect: Dialect) -> Rule:
         from converter.semantics import onnx
 
         return onnx.rule_for(node)
+    if dialect == "tensorflow":
+        from converter.semantics import tensorflow
+
+        return tensorflow.rule_for(node)
     from converter.semantics import keras
 
     return keras.rule_for(node)

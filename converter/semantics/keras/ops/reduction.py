@@ -134,18 +134,18 @@ def _extreme(name: str) -> Callable[..., Any]:
     return extreme
 
 
-_MAX, _MIN = _extreme("ReduceMax"), _extreme("ReduceMin")
+maximum, minimum = _extreme("ReduceMax"), _extreme("ReduceMin")
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "Amax": _MAX,
-    "Amin": _MIN,
+    "Amax": maximum,
+    "Amin": minimum,
     "Average": average,
     "Cumprod": cumprod,
     "Cumsum": cumsum,
     "Diff": diff,
-    "Max": _MAX,
+    "Max": maximum,
     "Mean": mean,
-    "Min": _MIN,
+    "Min": minimum,
     "Moments": moments,
     "Prod": prod,
     "Sum": sum_,

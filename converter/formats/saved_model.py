@@ -1,0 +1,456 @@
+"""TensorFlow SavedModel folders, read as data: a signature's graph, written out in place.
+
+Format: tensorflow/core/protobuf/saved_model.proto. Functions are inlined; the variables that they
+capture are found as TensorFlow's own loader finds them, by the objects that the signature's
+function is bound to, and the checkpoint's keys for these objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converter.errors import ModelFileError, SignatureError, printable
+from converter.formats.containers import Folder
+from converter.formats.protobuf import Decoder
+from converter.formats.tensorflow_checkpoint import Checkpoint, sizes_of
+from converter.formats.tensorflow_protos import SCHEMA, TYPES
+from converter.formats.tensorflow_values import attributes
+from converter.network import Input, Network, Node, Output
+
+_NAME = "saved_model.pb"
+_LIMIT = 1 << 31
+_MAX_NODES = 300_000
+_MAX_DEPTH = 64
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+DEFAULT = "serving_default"
+
+# The outputs of operations that have several, in their order; where one of them is a list, its
+# name is the only one.
+_OUTPUTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("FusedBatchNorm", "FusedBatchNormV2"),
+        ("y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"),
+    ),
+    "FusedBatchNormV3": (
+        *("y", "batch_mean", "batch_variance"),
+        *("reserve_space_1", "reserve_space_2", "reserve_space_3"),
+    ),
+    "TopKV2": ("values", "indices"),
+    "Unique": ("y", "idx"),
+    "UniqueV2": ("y", "idx"),
+    "Switch": ("output_false", "output_true"),
+    "Merge": ("output", "value_index"),
+}
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder holds a SavedModel."""
+    return (path / _NAME).is_file()
+
+
+def read(path: Path, shown: str, signature: str | None) -> Network:
+    """Read a SavedModel; see `converter.formats.read`.
+
+    Raises
+    ------
+    SignatureError
+        If there is no such signature, or none was named and there are several.
+    """
+    folder = Folder(path)
+    record = Decoder(SCHEMA, folder.read(_NAME, _LIMIT)).decode("SavedModel")
+    graphs = record.get("meta_graphs", [])
+    serving = [one for one in graphs if "serve" in one.get("info", {}).get("tags", ())] or graphs
+    if not serving:
+        raise ModelFileError("holds no graph")
+    model = _Model(serving[0], folder)
+    signatures = {
+        entry.get("key", ""): entry.get("value", {})
+        for entry in serving[0].get("signatures", ())
+        if entry.get("value", {}).get("outputs") and not entry.get("key", "").startswith("__")
+    }
+    name = _chosen(signatures, signature)
+    return model.network(shown, signatures[name], name)
+
+
+def _chosen(signatures: dict[str, Any], wanted: str | None) -> str:
+    if not signatures:
+        raise ModelFileError(
+            "has no signature, so what it computes cannot be told; export the model "
+            "(model.export), or save it with signatures="
+        )
+    shown = ", ".join(repr(printable(one)) for one in sorted(signatures))
+    if wanted is not None:
+        if wanted not in signatures:
+            raise SignatureError(f"there is no signature {wanted!r}; the model has {shown}")
+        return wanted
+    if DEFAULT in signatures:
+        return DEFAULT
+    if len(signatures) > 1:
+        raise SignatureError(f"choose a signature with signature= (--signature), among {shown}")
+    return next(iter(signatures))
+
+
+@dataclass(slots=True)
+class _Body:
+    """A graph or a function's body: its nodes by name, what stands for its arguments."""
+
+    nodes: dict[str, dict[str, Any]]
+    arguments: dict[str, str]
+    prefix: str
+    depth: int
+    # Of each node that has been written out, the edges of its outputs.
+    made: dict[str, list[str]] = field(default_factory=dict)
+
+
+class _Model:
+    """One meta graph being written out."""
+
+    def __init__(self, record: dict[str, Any], folder: Folder) -> None:
+        graph = record.get("graph_def", {})
+        self.version = record.get("info", {}).get("tensorflow_version", "")
+        self.folder = folder
+        self.nodes = _by_name(graph.get("node", ()))
+        functions = graph.get("library", {}).get("function", ())
+        self.functions: dict[str, dict[str, Any]] = {
+            one.get("signature", {}).get("name", ""): one for one in functions
+        }
+        objects = record.get("objects", {})
+        self.objects: list[dict[str, Any]] = objects.get("nodes", [])
+        self.bound = {
+            entry.get("key", ""): _numbers(entry.get("value", {}).get("bound_inputs"))
+            for entry in objects.get("functions", ())
+        }
+        self.out: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+        # Edges that carry a variable and not a value.
+        self.variables: set[str] = set()
+        self._keys: dict[int, str] | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._objects: dict[int, str] = {}
+        self._assigned: dict[str, frozenset[int]] = {}
+        self._count = 0
+        self._written = 0
+
+    def network(self, shown: str, signature: dict[str, Any], name: str) -> Network:
+        """Return the network of one signature."""
+        feeds: dict[str, Input] = {}
+        for entry in signature.get("inputs", ()):
+            info = entry.get("value", {})
+            edge = _canonical(info.get("name", ""))
+            if edge in feeds or not edge:
+                raise ModelFileError(f"has a malformed input {printable(entry.get('key', ''))!r}")
+            feeds[edge] = Input(entry.get("key", ""), _shape(info), _dtype(info))
+        body = _Body(self.nodes, {}, "", 0)
+        edges: dict[str, str] = {}
+        for place, (tensor_name, one) in enumerate(feeds.items()):
+            edges[tensor_name] = f"input:{place}:{one.name}"
+        body.made = {key.rsplit(":", 1)[0]: [edge] for key, edge in edges.items()}
+        outputs = []
+        for entry in sorted(signature.get("outputs", ()), key=lambda e: e.get("key", "")):
+            wanted = _canonical(entry.get("value", {}).get("name", ""))
+            outputs.append(Output(entry.get("key", ""), self._edge(body, wanted)))
+        inputs = [Input(edges[key], one.shape, one.dtype) for key, one in feeds.items()]
+        order = self._order(signature, list(feeds))
+        return _renamed(
+            Network(
+                path=shown,
+                format="saved_model",
+                dialect="tensorflow",
+                inputs=tuple(inputs[place] for place in order),
+                outputs=tuple(outputs),
+                nodes=tuple(self.out),
+                constants=self.constants,
+                size=self.folder.size,
+                producer=f"tensorflow {self.version}".strip(),
+            ),
+            {edges[key]: one.name for key, one in feeds.items()},
+        )
+
+    def _order(self, signature: dict[str, Any], feeds: list[str]) -> list[int]:
+        """Return the inputs in the order of the function's arguments, else by name."""
+        placeholders = [key.rsplit(":", 1)[0] for key in feeds]
+        for entry in signature.get("outputs", ()):
+            node = self.nodes.get(entry.get("value", {}).get("name", "").rsplit(":", 1)[0], {})
+            given = [one.rsplit(":", 1)[0] for one in node.get("input", ())]
+            if node.get("op") in _CALLS and set(placeholders) <= set(given):
+                return sorted(range(len(feeds)), key=lambda place: given.index(placeholders[place]))
+        return sorted(range(len(feeds)), key=lambda place: feeds[place])
+
+    def _new(self) -> str:
+        self._count += 1
+        return f"edge:{self._count}"
+
+    def _edge(self, body: _Body, reference: str) -> str:
+        """Return the edge that a reference inside a body names, having written out what it needs.
+
+        References to nodes are ``name:index`` in a graph and ``name:output:index`` in a function;
+        one without a colon is a function's argument, or a graph node's first output.
+        """
+        stack = [reference]
+        waiting: set[str] = set()
+        while stack:
+            name = stack[-1].split(":")[0]
+            if name in body.arguments or name in body.made:
+                stack.pop()
+                continue
+            node = body.nodes.get(name)
+            if node is None:
+                raise ModelFileError(f"reads {printable(stack[-1])!r}, which nothing defines")
+            needs = [
+                one
+                for one in node.get("input", ())
+                if not one.startswith("^")
+                and one.split(":")[0] not in body.arguments
+                and one.split(":")[0] not in body.made
+            ]
+            if needs and name in waiting:
+                raise ModelFileError(f"has a cycle through {printable(name)!r}")
+            if needs:
+                waiting.add(name)
+                stack.extend(needs)
+                continue
+            body.made[name] = self._write(body, name, node)
+            stack.pop()
+        return self._resolved(body, reference)
+
+    def _resolved(self, body: _Body, reference: str) -> str:
+        name, *rest = reference.split(":")
+        if name in body.arguments and not rest:
+            return body.arguments[name]
+        outputs = body.made[name]
+        index = rest[-1] if rest else "0"
+        if not (index.isascii() and index.isdigit()) or len(index) > 9 or len(rest) > 2:
+            raise ModelFileError(f"has the malformed reference {printable(reference)!r}")
+        place = int(index)
+        if len(rest) == 2:
+            node = body.nodes[name]
+            known = _OUTPUTS.get(node.get("op", ""))
+            if known is not None:
+                if rest[0] not in known or place:
+                    raise ModelFileError(f"has the malformed reference {printable(reference)!r}")
+                place = known.index(rest[0])
+        if place >= 1 << 16:
+            raise ModelFileError(f"has the malformed reference {printable(reference)!r}")
+        while len(outputs) <= place:
+            outputs.append(self._new())
+        return outputs[place]
+
+    def _write(self, body: _Body, name: str, node: dict[str, Any]) -> list[str]:
+        """Write out one node; return the edges of its outputs."""
+        self._written += 1
+        if self._written > _MAX_NODES:
+            raise ModelFileError(f"unfolds to more than {_MAX_NODES:,} operations")
+        operation = node.get("op", "")
+        given = [one for one in node.get("input", ()) if not one.startswith("^")]
+        inputs = [self._resolved(body, one) for one in given]
+        shown = f"{body.prefix}{name}"
+        if operation in _CALLS:
+            return self._call(body, shown, node, inputs)
+        settings = attributes(node)
+        if operation == "Const":
+            edge = self._new()
+            value = settings.get("value")
+            if not isinstance(value, np.ndarray):
+                raise ModelFileError(f"has the constant {printable(shown)!r} without a value")
+            self.constants[edge] = value
+            return [edge]
+        if operation == "ReadVariableOp" and len(inputs) == 1 and inputs[0] in self.variables:
+            return [inputs[0]]
+        if operation == "Identity" and inputs and inputs[0] in self.variables:
+            return [inputs[0]]
+        outputs = [self._new()]
+        # Filled in when all references are known: outputs are a list that may still grow.
+        self.out.append(_pending(shown, operation, inputs, outputs, settings))
+        return outputs
+
+    def _call(self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]) -> list[str]:
+        name = attributes(node).get("f")
+        function = self.functions.get(name) if isinstance(name, str) else None
+        if function is None:
+            raise ModelFileError(f"calls the function {printable(str(name))!r}, which it lacks")
+        if body.depth >= _MAX_DEPTH:
+            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
+        formal = [one.get("name", "") for one in function.get("signature", {}).get("input_arg", ())]
+        if len(formal) != len(inputs):
+            raise ModelFileError(
+                f"gives {len(inputs)} values to the function {printable(str(name))!r} of "
+                f"{len(formal)}"
+            )
+        captured = self.bound.get(str(name)) if not body.depth else None
+        if captured is not None:
+            if len(captured) > len(inputs):
+                raise ModelFileError("binds a function to more objects than it has arguments")
+            inputs = inputs[: len(inputs) - len(captured)] + [self._object(one) for one in captured]
+        changed = self._assigns(str(name), ())
+        for place in changed:
+            if inputs[place] in self.variables:
+                raise ModelFileError(
+                    f"changes a variable when it is called (in {printable(shown)!r}); export the "
+                    "model for inference"
+                )
+        inner = _Body(
+            _by_name(function.get("node", ())),
+            dict(zip(formal, inputs, strict=True)),
+            f"{shown}/" if body.depth else "",
+            body.depth + 1,
+        )
+        returns = {
+            entry.get("key", ""): entry.get("value", "") for entry in function.get("ret", ())
+        }
+        outputs = []
+        for one in function.get("signature", {}).get("output_arg", ()):
+            if one.get("number_attr") or one.get("type_list_attr"):
+                raise ModelFileError("has a function that returns a list")
+            outputs.append(self._edge(inner, returns.get(one.get("name", ""), "")))
+        return outputs
+
+    def _assigns(self, name: str, path: tuple[str, ...]) -> frozenset[int]:
+        """Return the arguments of a function that it changes, being variables."""
+        if name in self._assigned:
+            return self._assigned[name]
+        if name in path or len(path) > _MAX_DEPTH:
+            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
+        function = self.functions.get(name, {})
+        formal = {
+            one.get("name", ""): place
+            for place, one in enumerate(function.get("signature", {}).get("input_arg", ()))
+        }
+        found: set[int] = set()
+        for node in function.get("node", ()):
+            operation = node.get("op", "")
+            given = [one for one in node.get("input", ()) if not one.startswith("^")]
+            if operation in _CALLS:
+                inner = attributes(node).get("f")
+                changed = self._assigns(str(inner), (*path, name))
+                found.update(
+                    formal[given[p]] for p in changed if p < len(given) and given[p] in formal
+                )
+            elif operation.startswith(("Assign", "ResourceApply", "ResourceScatter")):
+                found.update(formal[one] for one in given[:1] if one in formal)
+        self._assigned[name] = frozenset(found)
+        return self._assigned[name]
+
+    def _object(self, place: int) -> str:
+        """Return the edge of an object that a function is bound to."""
+        if place in self._objects:
+            return self._objects[place]
+        if not 0 <= place < len(self.objects):
+            raise ModelFileError(f"binds a function to the object {place}, which does not exist")
+        record = self.objects[place]
+        edge = self._objects[place] = self._new()
+        if "variable" in record:
+            self.constants[edge] = self._variable(place, record["variable"])
+            self.variables.add(edge)
+        elif "constant" in record:
+            node = self.nodes.get(record["constant"].get("operation", ""), {})
+            value = attributes(node).get("value") if node.get("op") == "Const" else None
+            if not isinstance(value, np.ndarray):
+                raise ModelFileError("binds a function to a constant that does not exist")
+            self.constants[edge] = value
+        else:
+            # A lookup table, an asset, a random generator: refused where it is used.
+            self.out.append(_pending(f"captured object {place}", "CapturedObject", [], [edge], {}))
+        return edge
+
+    def _variable(self, place: int, record: dict[str, Any]) -> np.ndarray:
+        if self._checkpoint is None:
+            self._checkpoint = Checkpoint(self.folder)
+            self._keys = _checkpoint_keys(self.objects, self._checkpoint.objects())
+        assert self._keys is not None
+        shown = printable(record.get("name", ""))
+        if place not in self._keys:
+            raise ModelFileError(f"does not store the variable {shown!r}")
+        values = self._checkpoint.array(self._keys[place])
+        if values.shape != sizes_of(record.get("shape")):
+            raise ModelFileError(
+                f"stores the variable {shown!r} in the shape {list(values.shape)}, which is not "
+                f"the {list(sizes_of(record.get('shape')))} that it declares"
+            )
+        return values
+
+
+def _pending(
+    name: str, operation: str, inputs: list[str], outputs: list[str], settings: dict[str, Any]
+) -> Node:
+    # The list of outputs is shared, and made a tuple by `_renamed`.
+    return Node(name, operation, tuple(inputs), outputs, settings, domain="tensorflow")  # type: ignore[arg-type]
+
+
+def _renamed(network: Network, names: dict[str, str]) -> Network:
+    """Give the inputs' edges the inputs' names, and settle the nodes' outputs."""
+
+    def name(edge: str) -> str:
+        return names.get(edge, edge)
+
+    return replace(
+        network,
+        inputs=tuple(replace(one, name=name(one.name)) for one in network.inputs),
+        outputs=tuple(replace(one, edge=name(one.edge)) for one in network.outputs),
+        nodes=tuple(
+            replace(one, inputs=tuple(map(name, one.inputs)), outputs=tuple(one.outputs))
+            for one in network.nodes
+        ),
+    )
+
+
+def _by_name(nodes: Any) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        name = node.get("name", "")
+        if name in found:
+            raise ModelFileError(f"has two nodes called {printable(name)!r}")
+        found[name] = node
+    return found
+
+
+def _numbers(parts: Any) -> list[int]:
+    return [int(one) for part in parts or () for one in part]
+
+
+def _canonical(name: str) -> str:
+    return name if ":" in name or not name else f"{name}:0"
+
+
+def _dtype(info: dict[str, Any]) -> str:
+    if "sparse" in info or "composite" in info:
+        raise ModelFileError("has an input that is sparse or ragged")
+    return TYPES.get(int(info.get("dtype", 0)), f"type {info.get('dtype')}")
+
+
+def _shape(info: dict[str, Any]) -> tuple[int | None, ...] | None:
+    shape = info.get("shape", {})
+    if shape.get("unknown_rank"):
+        return None
+    return tuple(None if size < 0 else size for size in sizes_of(shape))
+
+
+def _checkpoint_keys(saved: list[dict[str, Any]], stored: list[dict[str, Any]]) -> dict[int, str]:
+    """Return the checkpoint's key of each saved object, both graphs walked by the same names."""
+    keys: dict[int, str] = {}
+    partner: dict[int, int] = {}
+    stack = [(0, 0)] if saved and stored else []
+    while stack:
+        place, other = stack.pop()
+        if place in partner:
+            continue
+        if not (0 <= place < len(saved) and 0 <= other < len(stored)):
+            raise ModelFileError("refers to an object that does not exist")
+        partner[place] = other
+        for attribute in stored[other].get("attributes", ()):
+            if attribute.get("name") == "VARIABLE_VALUE":
+                keys[place] = attribute.get("checkpoint_key", "")
+        theirs = dict(_children(stored[other]))
+        stack.extend(
+            (child, theirs[name]) for name, child in _children(saved[place]) if name in theirs
+        )
+    return keys
+
+
+def _children(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for child in record.get("children", ()):
+        yield child.get("local_name", ""), int(child.get("node_id", 0))
