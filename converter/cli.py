@@ -37,6 +37,9 @@ _output = click.option(
     metavar="NAME",
     help="Which output: its name, an element of it (p[1]), or its place.",
 )
+_signature = click.option(
+    "--signature", metavar="NAME", help="Which signature of a TensorFlow SavedModel."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _file = click.option(
     "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
@@ -87,7 +90,7 @@ def _reported(command: Callable[..., int]) -> Callable[..., int]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(converter.__version__, prog_name="converter")
 def main() -> None:
-    """Turn saved affine neural networks (Keras, ONNX) into the regressions that they are.
+    """Turn saved affine networks (Keras, TensorFlow, ONNX) into the regressions that they are.
 
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble (bad file, data or usage).
     """
@@ -96,11 +99,12 @@ def main() -> None:
 @main.command()
 @_model
 @_output
+@_signature
 @_json
 @_reported
-def inspect(model: str, output: str | None, as_json: bool) -> int:
+def inspect(model: str, output: str | None, signature: str | None, as_json: bool) -> int:
     """Decide whether MODEL is a regression, and say why not if it is not."""
-    found = converter.inspect(model, output=_place_or_name(output))
+    found = converter.inspect(model, output=_place_or_name(output), signature=signature)
     if as_json:
         _print_json(found.to_dict())
     else:
@@ -111,6 +115,7 @@ def inspect(model: str, output: str | None, as_json: bool) -> int:
 @main.command()
 @_model
 @_output
+@_signature
 @_scale
 @_scale_target
 @click.option("--verify", "check", is_flag=True, help="Run MODEL in its own runtime and compare.")
@@ -120,6 +125,7 @@ def inspect(model: str, output: str | None, as_json: bool) -> int:
 def fold(
     model: str,
     output: str | None,
+    signature: str | None,
     scale: str | None,
     scale_target: str | None,
     check: bool,
@@ -128,13 +134,17 @@ def fold(
 ) -> int:
     """Fold MODEL into one affine map and print (or write) its coefficients.
 
-    FILE may end in .json, .csv or .npz. --verify runs MODEL, in onnxruntime or Keras, at random
-    and extreme points, and compares; the exit status is 2 if they disagree.
+    FILE may end in .json, .csv or .npz. --verify runs MODEL, in onnxruntime, Keras or TensorFlow,
+    at random and extreme points, and compares; the exit status is 2 if they disagree.
 
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble.
     """
     folded = converter.fold(
-        model, output=_place_or_name(output), scaler=scale, target_scaler=scale_target
+        model,
+        output=_place_or_name(output),
+        scaler=scale,
+        target_scaler=scale_target,
+        signature=signature,
     )
     if out is not None and as_json and Path(out).suffix.lower() != ".json":
         raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
@@ -145,7 +155,8 @@ def fold(
     # The coefficients are worth having even where the runtime cannot be asked.
     verified, trouble = None, None
     try:
-        verified = converter.verify(model, output=_place_or_name(output)) if check else None
+        if check:
+            verified = converter.verify(model, output=_place_or_name(output), signature=signature)
     except ValueError as error:
         trouble = error
     if out is None and as_json:
@@ -178,6 +189,7 @@ def fold(
 @_scale
 @_scale_target
 @_output
+@_signature
 @_file
 @_json
 @_reported
@@ -194,6 +206,7 @@ def convert(
     scale: str | None,
     scale_target: str | None,
     output: str | None,
+    signature: str | None,
     out: str | None,
     as_json: bool,
 ) -> int:
@@ -214,6 +227,7 @@ def convert(
         scaler=scale,
         target_scaler=scale_target,
         base=_bases(base),
+        signature=signature,
     )
     if out is None:
         click.echo(_to_json(made.to_dict()) if as_json else made.summary())

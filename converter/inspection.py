@@ -145,15 +145,23 @@ class Inspection:
         }
 
 
-def inspect(path: str | os.PathLike[str], *, output: str | int | None = None) -> Inspection:
+def inspect(
+    path: str | os.PathLike[str],
+    *,
+    output: str | int | None = None,
+    signature: str | None = None,
+) -> Inspection:
     """Decide whether a saved network is a regression, and say why not if it is not.
 
     Parameters
     ----------
     path : path-like
-        A Keras archive, Keras HDF5 file, or ONNX model; nothing in it is run.
+        A Keras archive, Keras HDF5 file, TensorFlow SavedModel folder, or ONNX model; nothing in
+        it is run.
     output : str or int, optional
         Look at this output alone (name, or place among the outputs).
+    signature : str, optional
+        Which signature of a SavedModel: by default ``serving_default``, or the only one.
 
     Returns
     -------
@@ -166,7 +174,7 @@ def inspect(path: str | os.PathLike[str], *, output: str | int | None = None) ->
     ValueError
         If there is no such output.
     """
-    network = read(path)
+    network = read(path, signature)
     digest = _Digest(path)
     try:
         chosen = choose(network, output)
@@ -273,18 +281,22 @@ def fold(
     output: str | int | None = None,
     scaler: Any = None,
     target_scaler: Any = None,
+    signature: str | None = None,
 ) -> AffineModel:
     """Fold a saved network into one affine map.
 
     Parameters
     ----------
     path : path-like
-        A Keras archive, Keras HDF5 file, or ONNX model; nothing in it is run.
+        A Keras archive, Keras HDF5 file, TensorFlow SavedModel folder, or ONNX model; nothing in
+        it is run.
     output : str or int, optional
         Which output: its name, the name of one element (``dense[1]``), or its place among the
         outputs. By default all of them, one below the other, which needs that they share one link.
     scaler, target_scaler : fitted scikit-learn scaler, mapping or path, optional
         What was applied to inputs and target before training; folded in. See `convert`.
+    signature : str, optional
+        Which signature of a SavedModel: by default ``serving_default``, or the only one.
 
     Returns
     -------
@@ -299,7 +311,7 @@ def fold(
     ValueError
         If there is no such output, or the outputs differ in link or family.
     """
-    network = read(path)
+    network = read(path, signature)
     chosen = choose(network, output)
     folded = fold_outputs(network, chosen)
     chosen = list(folded.outputs)

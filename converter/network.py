@@ -183,6 +183,8 @@ class Network:
         Bytes of the file, external data included.
     producer : str
         The program that wrote the file, if it says so.
+    signature : str
+        Which of a SavedModel's functions it is.
     verify : callable
         Waits for checks of the file that run beside the folding (a checksum over hundreds of
         megabytes); raises ModelFileError if one failed. To be called before any result is used.
@@ -198,4 +200,5 @@ class Network:
     training: Training = field(default_factory=Training)
     size: int = 0
     producer: str = ""
+    signature: str = ""
     verify: Callable[[], None] = field(default=lambda: None, compare=False)

@@ -32,19 +32,22 @@ def run(
     feeds: Sequence[tuple[str, np.ndarray]],
     output: str | int,
     shapes: Sequence[tuple[int, ...]] | None = None,
+    signature: str = "",
 ) -> tuple[str, np.ndarray]:
     """Return what the model's own runtime computes.
 
     Parameters
     ----------
     path : path-like
-    runtime : {"onnxruntime", "keras"}
+    runtime : {"onnxruntime", "keras", "tensorflow"}
     feeds : sequence of (str, ndarray of shape (n, *input shape))
         In the model's order of inputs.
     output : str or int
-        Name (ONNX) or place (Keras) of the output.
+        Name (ONNX, SavedModel) or place (Keras) of the output.
     shapes : sequence of tuple of int, optional
         For a model that takes one observation a call: the shape of each input then.
+    signature : str
+        Which function of a SavedModel.
 
     Returns
     -------
@@ -69,6 +72,7 @@ def run(
             "names": [name for name, _ in feeds],
             "output": output,
             "shapes": shapes,
+            "signature": signature,
             "given": str(given),
             "made": str(made),
         }
@@ -86,7 +90,7 @@ def run(
         except subprocess.TimeoutExpired:
             raise ModelFileError(f"{runtime} did not finish within {_SECONDS} seconds") from None
         if done.returncode == _MISSING:
-            package = "tensorflow" if runtime == "keras" else "onnxruntime"
+            package = "onnxruntime" if runtime == "onnxruntime" else "tensorflow"
             raise RuntimeMissing(f"{runtime} is not installed (pip install {package})")
         if done.returncode or not made.exists():
             lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -103,9 +107,14 @@ def _worker() -> int:
     order = json.loads(sys.stdin.read())
     with np.load(order["given"], allow_pickle=False) as saved:
         arrays = [saved[f"input{place}"] for place in range(len(order["names"]))]
-    runner = _onnxruntime if order["runtime"] == "onnxruntime" else _keras
     try:
-        compute, version = runner(order["path"], order["names"], order["output"])
+        if order["runtime"] == "tensorflow":
+            compute, version = _tensorflow(
+                order["path"], order["names"], order["output"], order["signature"]
+            )
+        else:
+            runner = _onnxruntime if order["runtime"] == "onnxruntime" else _keras
+            compute, version = runner(order["path"], order["names"], order["output"])
     except ImportError:
         return _MISSING
     if order["shapes"] is None:
@@ -170,6 +179,24 @@ def _keras(path: str, names: Sequence[str], output: int) -> tuple[_Compute, str]
         return keras.ops.convert_to_numpy(keras.ops.cast(found, "float64"))
 
     return compute, f"keras {keras.__version__}"
+
+
+def _tensorflow(
+    path: str, names: Sequence[str], output: str, signature: str
+) -> tuple[_Compute, str]:
+    import tensorflow
+
+    loaded = tensorflow.saved_model.load(path)
+    function = loaded.signatures[signature]
+
+    def compute(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        feeds = {
+            name: tensorflow.constant(array) for name, array in zip(names, arrays, strict=True)
+        }
+        found = function(**feeds)[output]
+        return np.asarray(tensorflow.cast(found, tensorflow.float64))
+
+    return compute, f"tensorflow {tensorflow.__version__}"
 
 
 if __name__ == "__main__":

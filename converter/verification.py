@@ -81,12 +81,13 @@ def verify(
     output: str | int | None = None,
     points: int = 64,
     seed: int = 0,
+    signature: str | None = None,
 ) -> Verification:
     """Run a model in its own runtime and compare it with its folded form.
 
-    The model is run by onnxruntime or Keras, in a process of its own: do this with files that
-    you trust as far as you trust these. Points are random normal ones at several scales, and
-    extreme ones.
+    The model is run by onnxruntime, Keras or TensorFlow, in a process of its own: do this with
+    files that you trust as far as you trust these. Points are random normal ones at several
+    scales, and extreme ones.
 
     Parameters
     ----------
@@ -97,6 +98,8 @@ def verify(
         Random points.
     seed : int
         Of the random points.
+    signature : str, optional
+        As for `fold`.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def verify(
     """
     if points < 1:
         raise ValueError("points must be at least 1")
-    network = read(path)
+    network = read(path, signature)
     try:
         folded = fold_outputs(network, choose(network, output))
         settled, traced, rows = settle(network, folded.outputs)
@@ -311,12 +314,12 @@ def _run(
         (one.name, points.astype(str if one.dtype in TEXT else _dtype(one.dtype)))
         for one, points in zip(numeric, grid, strict=True)
     ]
-    runtime = "onnxruntime" if network.dialect == "onnx" else "keras"
+    runtime = {"onnx": "onnxruntime", "keras": "keras", "tensorflow": "tensorflow"}[network.dialect]
     target: str | int = output.name
     if runtime == "keras":
         target = [one.name for one in network.outputs].index(output.name)
     open_rows = [bool(one.shape) and one.shape[0] is None for one in numeric]  # type: ignore[index]
     if rows is not None and all(open_rows):
-        return run(path, runtime, feeds, target)
+        return run(path, runtime, feeds, target, signature=network.signature)
     shapes = [tuple(1 if size is None else size for size in one.shape or ()) for one in numeric]
-    return run(path, runtime, feeds, target, shapes)
+    return run(path, runtime, feeds, target, shapes, signature=network.signature)

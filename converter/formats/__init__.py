@@ -10,7 +10,7 @@ from converter.network import Network
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
-_KINDS = "a Keras archive (.keras), a Keras HDF5 file (.h5) or an ONNX model (.onnx)"
+_KINDS = "a Keras archive (.keras), a Keras HDF5 file (.h5), a SavedModel folder or an ONNX model (.onnx)"
 
 
 def read(path: str | os.PathLike[str], signature: str | None = None) -> Network:
@@ -72,7 +72,12 @@ def _read(path: Path, shown: str, signature: str | None) -> Network:
 
             if saved_model.is_folder(path):
                 return saved_model.read(path, shown, signature)
-            raise ModelFileError(f"is a folder; give {_KINDS}")
+            if (path / "saved_model.pbtxt").exists():
+                raise ModelFileError(
+                    "is a SavedModel written out as text; save it again, so that it holds a "
+                    "saved_model.pb"
+                )
+            raise ModelFileError(f"is a folder, and no SavedModel; give {_KINDS}")
         if not path.is_file():
             raise ModelFileError(
                 "is not a regular file" if path.exists() else "there is no such file"
@@ -99,6 +104,11 @@ def _read(path: Path, shown: str, signature: str | None) -> Network:
         from converter.formats import keras_h5
 
         return keras_h5.read(path, shown)
+    if head[4:8] == b"TFL3":
+        raise ModelFileError(
+            "is a TensorFlow Lite model, which is not read; give the .keras, SavedModel or ONNX "
+            "file that it was converted from"
+        )
     from converter.formats import onnx
 
     if not onnx.looks_like(head):

@@ -144,6 +144,19 @@ class Model:
     input_keys: list[str] | None = None
     output_keys: list[str] | None = None
 
+    def output_names(self, count: int) -> list[str]:
+        """Return the names of its outputs; repeated ones are numbered as Keras 2 does."""
+        seen: dict[str, int] = {}
+        result = []
+        for place in range(count):
+            if self.output_keys is not None:
+                name = self.output_keys[place]
+            else:
+                name = self.outputs[place].layer if self.outputs else self.layers[-1].name
+            repeated = seen[name] = seen.get(name, -1) + 1
+            result.append(f"{name}_{repeated}" if repeated else name)
+        return result
+
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """Yield every layer that is not a model, with its path for display."""
         for layer in self.layers:

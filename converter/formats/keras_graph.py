@@ -68,7 +68,7 @@ def build(
         raise ModelFileError(f"unfolds to more than {_MAX_NODES:,} layer calls")
     builder = Builder(names)
     outputs = builder.model(model, "", names)
-    names = _unique([_output_name(model, place) for place in range(len(outputs))])
+    names = model.output_names(len(outputs))
     return Network(
         path=path,
         format=format,
@@ -91,22 +91,6 @@ def _calls(model: Model) -> int:
         once = 1 if layer.model is None else _calls(layer.model)
         total += once * max(1, len(layer.calls))
     return total
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Number repeated output names as Keras 2 does: ``dense``, ``dense_1``."""
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        count = seen[name] = seen.get(name, -1) + 1
-        result.append(name if not count else f"{name}_{count}")
-    return result
-
-
-def _output_name(model: Model, place: int) -> str:
-    if model.output_keys is not None:
-        return model.output_keys[place]
-    return model.outputs[place].layer if model.outputs else model.layers[-1].name
 
 
 def _inputs(model: Model) -> list[Input]:

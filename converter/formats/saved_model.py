@@ -16,14 +16,17 @@ import numpy as np
 
 from converter.errors import ModelFileError, SignatureError, printable
 from converter.formats.containers import Folder
+from converter.formats.keras_config import Model, load_json, parse_model
+from converter.formats.keras_training import training_of
 from converter.formats.protobuf import Decoder
 from converter.formats.tensorflow_checkpoint import Checkpoint, sizes_of
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
 from converter.formats.tensorflow_values import attributes
-from converter.network import Input, Network, Node, Output
+from converter.network import Input, Network, Node, Output, Training
 
 _NAME = "saved_model.pb"
 _LIMIT = 1 << 31
+_METADATA, _METADATA_LIMIT = "keras_metadata.pb", 1 << 26
 _MAX_NODES = 300_000
 _MAX_DEPTH = 64
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
@@ -165,11 +168,30 @@ class _Model:
                 outputs=tuple(outputs),
                 nodes=tuple(self.out),
                 constants=self.constants,
+                training=self._training(),
                 size=self.folder.size,
                 producer=f"tensorflow {self.version}".strip(),
+                signature=name,
             ),
             {edges[key]: one.name for key, one in feeds.items()},
         )
+
+    def _training(self) -> Training:
+        """Return what Keras 2 wrote down beside the graph; exports say nothing."""
+        if _METADATA not in self.folder:
+            return Training()
+        record = Decoder(SCHEMA, self.folder.read(_METADATA, _METADATA_LIMIT)).decode(
+            "SavedMetadata"
+        )
+        for one in record.get("nodes", ()):
+            if one.get("node_path") != "root":
+                continue
+            told = load_json(one.get("metadata", ""), _METADATA)
+            model = parse_model(told)
+            if isinstance(model, Model):
+                names = model.output_names(len(model.outputs) or 1)
+                return training_of(model, told.get("training_config"), names)
+        return Training()
 
     def _order(self, signature: dict[str, Any], feeds: list[str]) -> list[int]:
         """Return the inputs in the order of the function's arguments, else by name."""
@@ -289,10 +311,11 @@ class _Model:
         changed = self._assigns(str(name), ())
         for place in changed:
             if inputs[place] in self.variables:
-                raise ModelFileError(
-                    f"changes a variable when it is called (in {printable(shown)!r}); export the "
-                    "model for inference"
-                )
+                outputs = [self._new() for _ in function.get("signature", {}).get("output_arg", ())]
+                reason = "changes a variable when it is called; export the model for inference"
+                node_ = _pending(shown, str(name), [], outputs, {})
+                self.out.append(replace(node_, refusal=reason))
+                return outputs
         inner = _Body(
             _by_name(function.get("node", ())),
             dict(zip(formal, inputs, strict=True)),

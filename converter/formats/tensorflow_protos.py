@@ -181,7 +181,18 @@ _CHECKPOINT: Schema = {
     },
 }
 
-SCHEMA: Schema = _GRAPH | _CHECKPOINT
+# What Keras 2 keeps beside the graph (keras/protobuf/saved_metadata.proto).
+_KERAS: Schema = {
+    "SavedMetadata": {1: _message("nodes", "SavedMetadataObject", True)},
+    "SavedMetadataObject": {
+        3: Field("node_path", "string"),
+        4: Field("identifier", "string"),
+        5: Field("metadata", "string"),
+        **_skips(1, 2, 6),
+    },
+}
+
+SCHEMA: Schema = _GRAPH | _CHECKPOINT | _KERAS
 
 #: numpy's names of TensorFlow's types of numbers, by number (types.proto).
 TYPES: dict[int, str] = {

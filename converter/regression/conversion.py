@@ -233,6 +233,7 @@ def convert(
     scaler: Any = None,
     target_scaler: Any = None,
     base: Mapping[str, Any] | None = None,
+    signature: str | None = None,
 ) -> Conversion:
     """Turn a saved network and a table into a statsmodels regression.
 
@@ -265,6 +266,8 @@ def convert(
     base : mapping of str to level, optional
         For columns that are categories, the level that the others are compared with; by default
         the first that occurs.
+    signature : str, optional
+        Which signature of a SavedModel: by default ``serving_default``, or the only one.
 
     Returns
     -------
@@ -281,7 +284,7 @@ def convert(
     ValueError
         If an argument is not acceptable.
     """
-    folded = _one_output(model, output)
+    folded = _one_output(model, output, signature)
     chosen = _family(folded, family)
     design = design_of(folded, data, target, features, weights, missing, base)
     scaler, target_scaler = scalers_of(scaler, target_scaler)
@@ -346,12 +349,14 @@ def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | N
     }
 
 
-def _one_output(model: Any, output: str | int | None) -> AffineModel:
+def _one_output(model: Any, output: str | int | None, signature: str | None) -> AffineModel:
     if not isinstance(model, AffineModel):
         from converter.inspection import fold
 
-        model = fold(model, output=output)
+        model = fold(model, output=output, signature=signature)
         output = None
+    elif signature is not None:
+        raise ValueError("signature chooses within a file; this model has been folded already")
     if model.link not in ("identity", "logit"):
         raise ValueError(
             f"{printable(model.path)}: a network behind the link {model.link!r} folds to "

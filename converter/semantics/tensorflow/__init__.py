@@ -22,7 +22,19 @@ OPERATIONS: dict[str, Operation] = {
 _TYPES = frozenset(
     {
         *("T", "N", "Tidx", "Tshape", "Tperm", "Tdim", "Tpaddings", "Tmultiples", "Taxis"),
-        *("Tindices", "Tparams", "Tlen", "TI", "TL", "Tshift", "Index", "SrcT", "U", "Tout"),
+        *(
+            "Tindex",
+            "Tindices",
+            "Tparams",
+            "Tlen",
+            "TI",
+            "TL",
+            "Tshift",
+            "Index",
+            "SrcT",
+            "U",
+            "Tout",
+        ),
         *("Tblock_shape", "Tcrops", "Tsegmentids", "index_type", "Truncate", "num_split"),
         *("dtype", "shape", "Tcomparison", "Ta", "Tb", "Tin", "num"),
     }
@@ -31,6 +43,8 @@ _TYPES = frozenset(
 
 def rule_for(node: Node) -> Rule:
     """Return the meaning of an operation; see `converter.semantics.rule_for`."""
+    if node.refusal:
+        raise NotAffine(node.refusal)
     operation = OPERATIONS.get(node.operation)
     if operation is None:
         raise NotAffine("an unknown operation; nothing is known about what it computes")

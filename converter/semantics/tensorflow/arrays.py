@@ -14,7 +14,6 @@ from converter.semantics.onnx import indexing
 from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.affine import check_size
-from converter.tracing.functions import axis_of
 
 
 def whole(values: Any, what: str) -> list[int]:
@@ -278,12 +277,16 @@ def batch_to_space(input: Any, block_shape: Any, crops: Any) -> Any:
     return movement.get_item(x, [slice(None), *cut, Ellipsis])
 
 
+def diag_part_of(input: Any, k: Any, padding_value: Any, *, align: str = "RIGHT_LEFT") -> Any:
+    bounds = set(whole(k, "a diagonal"))
+    if len(bounds) != 1:
+        raise NotAffine("takes several diagonals at once, which is not supported")
+    rank_ = np.ndim(input)
+    return movement.diagonal(input, offset=bounds.pop(), axis1=rank_ - 2, axis2=rank_ - 1)
+
+
 def diag_part(input: Any) -> Any:
     return movement.diagonal(input, axis1=np.ndim(input) - 2, axis2=np.ndim(input) - 1)
-
-
-def top_axis(axis: Any, rank_: int) -> int:
-    return axis_of(number(axis, "an axis"), rank_)
 
 
 _SECOND = frozenset({1})
@@ -292,8 +295,8 @@ OPERATIONS: dict[str, Operation] = {
     **{
         name: Operation(identity, moves="first", labels=True, elementwise=True)
         for name in (
-            *("Identity", "StopGradient", "PreventGradient", "Snapshot", "CheckNumerics"),
-            *("EnsureShape", "DisableCopyOnRead", "Bitcast_"),
+            *("Identity", "StopGradient", "Snapshot"),
+            "DisableCopyOnRead",
         )
     },
     "EnsureShape": Operation(identity, moves="first", labels=True, inert=frozenset({"shape"})),
@@ -311,6 +314,8 @@ OPERATIONS: dict[str, Operation] = {
     "GatherV2": Operation(gather, moves="first"),
     "MatrixBandPart": Operation(matrix_band_part),
     "MatrixDiagPart": Operation(diag_part, moves="first"),
+    "MatrixDiagPartV2": Operation(diag_part_of, moves="first"),
+    "MatrixDiagPartV3": Operation(diag_part_of, moves="first"),
     "MirrorPad": Operation(mirror_pad),
     "OneHot": Operation(one_hot),
     "OnesLike": Operation(ones_like),
