@@ -101,6 +101,21 @@ AFFINE: dict[str, Callable] = {
     "slice_update": lambda x: ops.concatenate([x[:, :1], 2.0 * x[:, 1:]], axis=1),
     "softmax_of_one": lambda x: ops.softmax(x[:, :1], axis=1) + x[:, 1:2],
     "round_trip": lambda x: ops.log(ops.exp(x)),
+    "patches": lambda x: ops.image.extract_patches(x[..., None], (2, 2), strides=1),
+    "patches_same": lambda x: ops.image.extract_patches(x[..., None], 2, padding="same"),
+    "grey": lambda x: ops.image.rgb_to_grayscale(ops.transpose(x, (0, 2, 1))[..., None, :]),
+    "blur": lambda x: ops.image.gaussian_blur(x[..., None], (3, 3), (0.7, 1.3)),
+    "edges": lambda x: ops.image.sobel_edges(x[..., None]),
+    "pad_images": lambda x: ops.image.pad_images(
+        x[..., None], 1, 2, target_height=6, target_width=7
+    ),
+    "crop_images": lambda x: ops.image.crop_images(
+        x[..., None], top_cropping=1, left_cropping=1, target_height=2, target_width=2
+    ),
+    "space_to_depth": lambda x: ops.nn.space_to_depth(x[:, :2, :, None], 2),
+    "depth_to_space": lambda x: ops.nn.depth_to_space(x[:, :, None, :], 2),
+    "unfold": lambda x: ops.nn.unfold(x[:, None], 2, padding=1),
+    "fold": lambda x: ops.nn.fold(ops.reshape(x, (-1, 4, 3)), output_size=(2, 4), kernel_size=2),
 }
 
 #: Likewise, and not affine.
@@ -247,3 +262,31 @@ def test_small_integers_wrap_around_until_they_are_floats(tmp_path):
     keras.Model(x, ops.add(x, x)).save(tmp_path / "bad.keras")
     (finding,) = converter.inspect(tmp_path / "bad.keras").findings
     assert "wrap around" in finding.reason
+
+
+def test_every_operation_of_keras_has_an_entry():
+    import importlib
+    import inspect
+    import pkgutil
+
+    import keras.src.ops
+    from keras.src.ops.operation import Operation
+
+    from converter.semantics.keras.ops import OPERATORS
+
+    names = set()
+    for module in pkgutil.iter_modules(keras.src.ops.__path__):
+        if module.name.endswith("_test"):
+            continue
+        inside = vars(importlib.import_module(f"keras.src.ops.{module.name}"))
+        names |= {
+            name
+            for name, one in inside.items()
+            if inspect.isclass(one) and issubclass(one, Operation) and one is not Operation
+        }
+    # What is imported there from elsewhere: layers, the functions of whole models.
+    names = {name for name in names if name not in ("Layer", "Functional")}
+    assert len(names) > 300
+    assert not sorted(names - set(OPERATORS))
+    for name, layer in OPERATORS.items():
+        assert layer.function is not None or layer.refusal, name

@@ -9,6 +9,7 @@ from __future__ import annotations
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.ops import (
     elementwise,
+    image,
     movement,
     nonlinear,
     placement,
@@ -21,6 +22,7 @@ from converter.semantics.keras.ops import (
 OPERATORS: dict[str, Layer] = {
     **nonlinear.OPERATORS,
     **elementwise.OPERATORS,
+    **image.OPERATORS,
     **movement.OPERATORS,
     **placement.OPERATORS,
     **products.OPERATORS,
