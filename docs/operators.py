@@ -1,6 +1,6 @@
-"""Write the table of ONNX operators into the README, from the registry.
+"""Write the tables of operators from the registries: ONNX's into the README, others beside it.
 
-Run ``python docs/operators.py`` after a change to the tables in converter/semantics/onnx.
+Run ``python docs/operators.py`` after a change to the tables in converter/semantics.
 """
 
 from __future__ import annotations
@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from converter.semantics.keras import LAYERS
+from converter.semantics.keras.ops import OPERATORS
+from converter.semantics.keras.tensorflow import FUNCTIONS
 from converter.semantics.onnx import DOMAINS
 from converter.semantics.onnx.operator import Operator
+from converter.semantics.tensorflow import OPERATIONS
 
 README = Path(__file__).parent.parent / "README.md"
+OTHERS = Path(__file__).parent / "operations.md"
 BEGIN, END = "<!-- operators: docs/operators.py -->\n", "<!-- end of operators -->\n"
 _OLDEST = 7
 
@@ -62,5 +67,35 @@ def current(text: str) -> str:
     return f"{before}{BEGIN}\n" + "\n".join(rows()) + f"\n\n{END}{after}"
 
 
+def operations() -> str:
+    """Return docs/operations.md: Keras' layers and operations, and TensorFlow's."""
+    parts = [
+        "# Layers and operations\n\nWritten by `python docs/operators.py` from the tables of the "
+        "code. What is not listed is refused by name.\n"
+    ]
+    for title, table in (
+        ("Layers of Keras", LAYERS),
+        ("Operations of keras.ops, as Keras 3 records them", OPERATORS),
+        ("Functions of TensorFlow, as Keras 2 records them", FUNCTIONS),
+        ("Operations of TensorFlow's graphs (SavedModel)", OPERATIONS),
+    ):
+        accepted: dict[str, list[str]] = {}
+        refused: dict[str, list[str]] = {}
+        for name in sorted(table):
+            one = table[name]
+            if one.refusal:
+                refused.setdefault(one.refusal, []).append(name)
+            else:
+                accepted.setdefault(getattr(one, "accepts", ""), []).append(name)
+        parts.append(f"\n## {title}\n\n| | |\n| --- | --- |\n")
+        for when, names in sorted(accepted.items()):
+            shown = when or "one operand depends on the input, the others are constant"
+            parts.append(f"| accepted where {shown} | {', '.join(names)} |\n")
+        for reason, names in sorted(refused.items(), key=lambda item: item[1]):
+            parts.append(f"| refused: {reason} | {', '.join(names)} |\n")
+    return "".join(parts)
+
+
 if __name__ == "__main__":
     README.write_text(current(README.read_text()))
+    OTHERS.write_text(operations())
