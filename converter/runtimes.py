@@ -39,7 +39,7 @@ def run(
     Parameters
     ----------
     path : path-like
-    runtime : {"onnxruntime", "keras", "tensorflow"}
+    runtime : {"onnxruntime", "keras", "tensorflow", "tflite"}
     feeds : sequence of (str, ndarray of shape (n, *input shape))
         In the model's order of inputs.
     output : str or int
@@ -113,7 +113,7 @@ def _worker() -> int:
                 order["path"], order["names"], order["output"], order["signature"]
             )
         else:
-            runner = _onnxruntime if order["runtime"] == "onnxruntime" else _keras
+            runner = _RUNNERS[order["runtime"]]
             compute, version = runner(order["path"], order["names"], order["output"])
     except ImportError:
         return _MISSING
@@ -197,6 +197,32 @@ def _tensorflow(
         return np.asarray(tensorflow.cast(found, tensorflow.float64))
 
     return compute, f"tensorflow {tensorflow.__version__}"
+
+
+def _tflite(path: str, names: Sequence[str], output: int) -> tuple[_Compute, str]:
+    import tensorflow
+
+    interpreter = tensorflow.lite.Interpreter(model_path=path)
+
+    def compute(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        given = interpreter.get_input_details()
+        for details, array in zip(given, arrays, strict=True):
+            interpreter.resize_tensor_input(details["index"], array.shape)
+        interpreter.allocate_tensors()
+        for details, array in zip(given, arrays, strict=True):
+            interpreter.set_tensor(details["index"], array)
+        interpreter.invoke()
+        made = interpreter.get_output_details()[output]
+        return np.asarray(interpreter.get_tensor(made["index"]), dtype=np.float64)
+
+    return compute, f"tensorflow {tensorflow.__version__} (lite)"
+
+
+_RUNNERS: dict[str, Callable[..., tuple[_Compute, str]]] = {
+    "keras": _keras,
+    "onnxruntime": _onnxruntime,
+    "tflite": _tflite,
+}
 
 
 if __name__ == "__main__":

@@ -315,11 +315,13 @@ def _run(
         for one, points in zip(numeric, grid, strict=True)
     ]
     runtime = {"onnx": "onnxruntime", "keras": "keras", "tensorflow": "tensorflow"}[network.dialect]
+    if network.format == "tflite":
+        runtime = "tflite"
     target: str | int = output.name
-    if runtime == "keras":
+    if runtime in ("keras", "tflite"):
         target = [one.name for one in network.outputs].index(output.name)
     open_rows = [bool(one.shape) and one.shape[0] is None for one in numeric]  # type: ignore[index]
-    if rows is not None and all(open_rows):
+    if rows is not None and all(open_rows) and runtime != "tflite":
         return run(path, runtime, feeds, target, signature=network.signature)
     shapes = [tuple(1 if size is None else size for size in one.shape or ()) for one in numeric]
     return run(path, runtime, feeds, target, shapes, signature=network.signature)

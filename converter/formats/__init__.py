@@ -105,10 +105,9 @@ def _read(path: Path, shown: str, signature: str | None) -> Network:
 
         return keras_h5.read(path, shown)
     if head[4:8] == b"TFL3":
-        raise ModelFileError(
-            "is a TensorFlow Lite model, which is not read; give the .keras, SavedModel or ONNX "
-            "file that it was converted from"
-        )
+        from converter.formats import tflite
+
+        return tflite.read(path, shown)
     from converter.formats import onnx
 
     if not onnx.looks_like(head):

@@ -1,0 +1,148 @@
+"""TensorFlow Lite models: float ones equal their interpreter, those that round are refused."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import converter
+
+pytest.importorskip("tflite")
+
+
+def dense() -> tuple:
+    x = keras.Input((4,), name="x")
+    y = layers.Dense(1)(layers.Concatenate()([layers.Dense(3)(x), 2.0 * x]))
+    return keras.Model(x, y), "identity"
+
+
+def logistic() -> tuple:
+    x = keras.Input((4,), name="x")
+    return keras.Model(x, layers.Dense(1, activation="sigmoid")(layers.Dense(3)(x))), "logit"
+
+
+def softmax() -> tuple:
+    x = keras.Input((4,), name="x")
+    return keras.Model(x, layers.Dense(3, activation="softmax")(x)), "softmax"
+
+
+def convolutions() -> tuple:
+    x = keras.Input((6, 7, 2), name="x")
+    y = layers.Conv2D(3, 3, strides=2, padding="same")(x)
+    y = layers.BatchNormalization()(y)
+    y = layers.DepthwiseConv2D(2, depth_multiplier=2)(y)
+    y = layers.AveragePooling2D(2, padding="same")(y)
+    y = layers.ZeroPadding2D(1)(y)
+    return keras.Model(x, layers.Dense(2)(layers.Flatten()(y))), "identity"
+
+
+def shapes() -> tuple:
+    x = keras.Input((4, 6), name="x")
+    y = layers.Permute((2, 1))(x)
+    y = layers.Reshape((3, 8))(y)
+    y = layers.Concatenate(axis=1)([y, y[:, ::2, :]])
+    y = keras.ops.mean(y, axis=1) + keras.ops.sum(y, axis=1)
+    return keras.Model(x, y), "identity"
+
+
+CASES = {case.__name__: case for case in (dense, logistic, softmax, convolutions, shapes)}
+
+
+def relu() -> tuple:
+    x = keras.Input((4,), name="x")
+    return keras.Model(x, layers.Dense(1)(layers.Dense(3, activation="relu")(x))), ""
+
+
+def _converted(path, model, **options):
+    lite = tf.lite.TFLiteConverter.from_keras_model(model)
+    for name, value in options.items():
+        setattr(lite, name, value)
+    path.write_bytes(lite.convert())
+    return path
+
+
+def _interpreted(path, points):
+    interpreter = tf.lite.Interpreter(model_path=str(path))
+    place = interpreter.get_input_details()[0]["index"]
+    made = []
+    interpreter.resize_tensor_input(place, [1, *points.shape[1:]])
+    interpreter.allocate_tensors()
+    for row in points.astype(np.float32):
+        interpreter.set_tensor(place, row[None])
+        interpreter.invoke()
+        made.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    return np.array(made)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _single_precision():
+    keras.config.set_floatx("float32")
+    yield
+    keras.config.set_floatx("float64")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float_models(tmp_path, name):
+    keras.utils.set_random_seed(1)
+    model, link = CASES[name]()
+    path = _converted(tmp_path / "m.tflite", model)
+    points = np.random.default_rng(0).normal(size=(5, *model.inputs[0].shape[1:]))
+    folded = converter.fold(path)
+    assert folded.format == "tflite"
+    assert folded.link == link
+    expected = _interpreted(path, points)
+    np.testing.assert_allclose(folded.predict(points), expected.reshape(5, -1), atol=2e-5)
+
+
+def test_verification_runs_the_interpreter(tmp_path):
+    path = _converted(tmp_path / "m.tflite", dense()[0])
+    assert converter.verify(path, points=8).agrees
+
+
+def test_weights_in_half_precision_are_affine(tmp_path):
+    model, _ = dense()
+    path = _converted(
+        tmp_path / "m.tflite",
+        model,
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        target_spec=tf.lite.TargetSpec(supported_types=[tf.float16]),
+    )
+    points = np.random.default_rng(0).normal(size=(5, 4))
+    np.testing.assert_allclose(
+        converter.fold(path).predict(points), _interpreted(path, points), atol=1e-5
+    )
+
+
+def test_activations_that_follow_are_refused(tmp_path):
+    path = _converted(tmp_path / "m.tflite", relu()[0])
+    assert "Relu" in {one.operation for one in converter.inspect(path).findings}
+
+
+def test_kernels_that_round_what_they_are_given_are_refused(tmp_path):
+    x = keras.Input((64,), name="x")
+    model = keras.Model(x, layers.Dense(1)(layers.Dense(64)(x)))
+    path = _converted(tmp_path / "m.tflite", model, optimizations=[tf.lite.Optimize.DEFAULT])
+    found = converter.inspect(path)
+    assert found.verdict == "rejected"
+    assert any("rounds what it is given" in one.reason for one in found.findings)
+
+
+def test_damage_raises_nothing_of_its_own(tmp_path):
+    path = _converted(tmp_path / "m.tflite", dense()[0])
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        changed = bytearray(content)
+        for place in rng.integers(8, len(changed), rng.choice([1, 4, 16])):
+            changed[place] = rng.integers(256)
+        path.write_bytes(bytes(changed[: rng.integers(20, len(changed) + 1)]))
+        try:
+            converter.inspect(path)
+        except converter.ModelFileError as error:
+            said = str(error)
+        else:
+            continue
+        assert str(path) in said
