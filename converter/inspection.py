@@ -244,7 +244,20 @@ def _reports(
                 (),
             )
         )
-    return tuple(reports), folded.notes
+    return tuple(reports), (*folded.notes, *_category_notes(folded))
+
+
+def _category_notes(folded: Folded) -> list[str]:
+    """Say which inputs are no numbers but categories."""
+    return [
+        f"{one.name} is a category of {one.levels.count} levels: its terms are C({one.name})[level]"
+        for one in folded.variables
+        if one.levels is not None and one.number == 1
+    ][:_SHOWN]
+
+
+# Categories that an inspection names; a sequence of words has one for each place.
+_SHOWN = 12
 
 
 def _each(

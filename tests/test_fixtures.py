@@ -109,3 +109,27 @@ def test_files_of_keras_2(name, suffix):
         np.testing.assert_allclose(
             found, expected.reshape(len(expected), -1), rtol=1e-12 if exact else 1e-6
         )
+
+
+OLD = sorted((FIXTURES / "old_keras").glob("*.h5"))
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_files_of_keras_1_and_the_first_of_keras_2(path):
+    assert len(OLD) == 10
+    if path.stem.endswith("bent"):
+        assert [one.operation for one in converter.inspect(path).findings] == ["relu"]
+        return
+    with np.load(path.with_suffix(".npz")) as saved:
+        inputs = [saved[key] for key in saved if key.startswith("input")]
+        outputs = [saved[key] for key in saved if key.startswith("output")]
+    found = converter.inspect(path)
+    assert found.loss == "mean_squared_error"
+    if path.stem.endswith("chain"):
+        assert any("L1L2(0.01) on its kernel" in note for note in found.notes)
+    for place, expected in enumerate(outputs):
+        values = converter.fold(path, output=place).predict(inputs)
+        # They computed in single precision.
+        np.testing.assert_allclose(
+            values, expected.reshape(len(expected), -1), rtol=3e-6, atol=1e-5
+        )

@@ -79,9 +79,12 @@ def _interpreted(path, points):
 
 @pytest.fixture(scope="module", autouse=True)
 def _single_precision():
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     yield
-    keras.config.set_floatx("float64")
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
 
 
 @pytest.mark.parametrize("name", CASES)

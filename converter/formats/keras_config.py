@@ -20,6 +20,11 @@ _INPUT = "InputLayer"
 # Where Keras' own classes live; ``keras.anything_else`` is somebody else's.
 _OUR_MODULES = re.compile(r"(tf_)?keras(\.(layers|models|ops|engine|src)(\.\w+)*)?")
 
+# Layers of which Keras before 2.2 knew one data format, and did not write it down.
+_LAST_ONLY = frozenset(
+    {"Conv1D", "AveragePooling1D", "MaxPooling1D", "GlobalAveragePooling1D", "GlobalMaxPooling1D"}
+)
+
 # Layers whose configuration does not say whether they are trainable.
 _SILENT = frozenset(
     {
@@ -321,7 +326,12 @@ def batch_shape(shape: Any, name: str) -> tuple[int | None, ...]:
 
 def _layer(record: dict[str, Any], functional: bool) -> Layer:
     class_name = as_text(record.get("class_name"), "a layer's class_name")
-    config = as_dict(record.get("config"), f"the configuration of a {printable(class_name)}")
+    config = record.get("config")
+    if isinstance(config, list) and class_name == "Sequential":  # Keras up to 2.2
+        config = {"name": record.get("name", "sequential"), "layers": config}
+    config = as_dict(config, f"the configuration of a {printable(class_name)}")
+    if class_name in _LAST_ONLY and "data_format" not in config:
+        config = {**config, "data_format": "channels_last"}
     name = as_text(
         record.get("name") if functional and "name" in record else config.get("name", ""),
         f"the name of a {printable(class_name)}",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from converter.errors import ModelFileError, printable
-from converter.formats import keras_graph
+from converter.formats import keras_graph, keras_one
 from converter.formats.containers import map_file
 from converter.formats.hdf5 import Hdf5, Subtree
 from converter.formats.keras_config import Layer, Model, load_json, parse_model
@@ -35,15 +35,17 @@ def read(path: Path, shown: str) -> Network:
         raise ModelFileError("is an HDF5 file without a Keras model (no model_config)")
     record = load_json(config, "model_config")
     compiled = file.text(file.root, "training_config")
-    producer = f"keras {file.text(file.root, 'keras_version') or ''}".strip()
-    model = parse_model(record)
+    version = file.text(file.root, "keras_version") or ""
+    producer = f"keras {version}".strip()
+    old = keras_one.is_old(version)
+    model = parse_model(keras_one.modernised(record) if old else record)
     if isinstance(model, str):
         name = str(record["class_name"])
         return keras_graph.subclassed(shown, "h5", len(content), name, model)
     tree = file.subtree("model_weights")
     if tree is None or "" not in tree.groups:
         raise ModelFileError("has a configuration and no weights (no group model_weights)")
-    assign(file, tree, model)
+    assign(file, tree, model, old=old)
     return keras_graph.build(
         shown,
         "h5",
@@ -54,8 +56,16 @@ def read(path: Path, shown: str) -> Network:
     )
 
 
-def assign(file: Hdf5, tree: Subtree, model: Model) -> None:
+def assign(file: Hdf5, tree: Subtree, model: Model, *, old: bool = False) -> None:
     """Fill in the weights of every layer from a tree with a group for each.
+
+    Parameters
+    ----------
+    file : Hdf5
+    tree : Subtree
+    model : Model
+    old : bool
+        Whether the weights are named as Keras 1 does.
 
     Raises
     ------
@@ -80,7 +90,7 @@ def assign(file: Hdf5, tree: Subtree, model: Model) -> None:
             for one in {id(one): one for one, _ in wanted}.values():
                 one.refusal = one.refusal or _BEHIND
             continue
-        _distribute(file, tree, stored, layer, name, wanted)
+        _distribute(file, tree, stored, layer, name, wanted, old)
     for layer in by_name.values():
         if layer.is_known and any(_weights(layer)):
             raise ModelFileError(f"has no weights for layer {printable(layer.name)!r}")
@@ -93,6 +103,7 @@ def _distribute(
     layer: Layer,
     group: str,
     wanted: list[tuple[Layer, Role]],
+    old: bool,
 ) -> None:
     if len(stored) != len(wanted):
         raise ModelFileError(
@@ -100,8 +111,8 @@ def _distribute(
             f"({', '.join(role.name for _, role in wanted)}); the file holds {len(stored)}"
         )
     for name, (one, role) in zip(stored, wanted, strict=True):
-        last = name.split("/")[-1].split(":")[0]
-        if last not in (role.name, role.other or role.name):
+        said = keras_one.role_names(name, one.name if old else "")
+        if not {role.name, role.other or role.name}.intersection(said):
             raise ModelFileError(
                 f"layer {printable(one.name)!r} wants {role.name} where the file has "
                 f"{printable(name)!r}"
@@ -109,7 +120,8 @@ def _distribute(
         path = f"{group}/{name}"
         if path not in tree.datasets:
             raise ModelFileError(f"lacks the weight {printable(name)!r}")
-        one.weights[role.name] = file.array(tree.datasets[path], path)
+        values = file.array(tree.datasets[path], path)
+        one.weights[role.name] = keras_one.kernel(one.class_name, values) if old else values
 
 
 def _weights(layer: Layer) -> Iterator[tuple[Layer, Role]]:

@@ -355,8 +355,19 @@ class _Model:
                 )
             elif operation.startswith(("Assign", "ResourceApply", "ResourceScatter")):
                 found.update(formal[one] for one in given[:1] if one in formal)
+            elif any(self._assigns(one, (*path, name)) for one in self._branches(node)):
+                # A branch or a loop: which of its arguments is meant is not followed.
+                found.update(formal[one] for one in given if one in formal)
         self._assigned[name] = frozenset(found)
         return self._assigned[name]
+
+    def _branches(self, node: dict[str, Any]) -> list[str]:
+        """Return the functions among a node's attributes."""
+        found: list[str] = []
+        for value in attributes(node).values():
+            several = value if isinstance(value, list) else [value]
+            found += [one for one in several if isinstance(one, str) and one in self.functions]
+        return found
 
     def _object(self, place: int) -> str:
         """Return the edge of an object that a function is bound to."""
