@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 #: Modules that register layers are found under this group of entry points.
@@ -109,5 +108,7 @@ def custom_layer(*names: str) -> tuple[str, CustomLayer] | None:
 @cache
 def _load_entry_points() -> None:
     """Import the installed modules that register layers, once, when a custom class turns up."""
+    from importlib.metadata import entry_points  # takes longer to import than all else here
+
     for one in entry_points(group=GROUP):
         one.load()

@@ -11,8 +11,8 @@ from pathlib import Path
 from converter.semantics.keras import LAYERS
 from converter.semantics.keras.ops import OPERATORS
 from converter.semantics.keras.tensorflow import FUNCTIONS
-from converter.semantics.onnx import DOMAINS
 from converter.semantics.onnx.operator import Operator
+from converter.semantics.onnx.tables import DOMAINS
 from converter.semantics.tensorflow import OPERATIONS
 
 README = Path(__file__).parent.parent / "README.md"

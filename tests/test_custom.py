@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import types
 
@@ -119,7 +120,9 @@ def test_installed_modules_are_asked_when_a_custom_class_turns_up(model, path, m
 
     entry = types.SimpleNamespace(load=load)
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [entry] if group == "converter.layers" else []
+        importlib.metadata,
+        "entry_points",
+        lambda group: [entry] if group == "converter.layers" else [],
     )
     converter.fold(path)
     converter.fold(path)

@@ -9,7 +9,7 @@ from onnx import defs, onnx_ml_pb2
 
 from converter.formats.onnx import OPSETS
 from converter.formats.onnx_schema import SCHEMA
-from converter.semantics.onnx import DOMAINS, OPERATORS
+from converter.semantics.onnx.tables import DOMAINS, OPERATORS
 
 _MESSAGES = {
     "TypeProto.Tensor": onnx_ml_pb2.TypeProto.Tensor,

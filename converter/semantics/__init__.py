@@ -70,9 +70,9 @@ def rule_for(node: Node, dialect: Dialect) -> Rule:
         node runs code.
     """
     if dialect == "onnx":
-        from converter.semantics import onnx
+        from converter.semantics.onnx import tables
 
-        return onnx.rule_for(node)
+        return tables.rule_for(node)
     if dialect == "tensorflow":
         from converter.semantics import tensorflow
 

@@ -26,12 +26,10 @@ from converter.semantics.keras import (
     einsum,
     merging,
     normalization,
-    ops,
     pooling,
     recurrent,
     refused,
     resizing,
-    tensorflow,
     wrappers,
 )
 from converter.semantics.keras.calls import bind, operands_of
@@ -53,18 +51,25 @@ LAYERS: dict[str, Layer] = {
     **refused.LAYERS,
 }
 
-_TABLES: dict[str, tuple[dict[str, Layer], str]] = {
-    OPERATORS: (ops.OPERATORS, "operation"),
-    WRAPPED: (wrappers.LAYERS, "wrapper"),
-    TENSORFLOW: (tensorflow.FUNCTIONS, "TensorFlow function"),
-}
+
+def _table(domain: str) -> tuple[dict[str, Layer], str]:
+    """Return the table of a domain, and what its entries are; most networks are layers alone."""
+    if domain == OPERATORS:
+        from converter.semantics.keras.ops import OPERATORS as operations
+
+        return operations, "operation"
+    if domain == TENSORFLOW:
+        from converter.semantics.keras.tensorflow import FUNCTIONS
+
+        return FUNCTIONS, "TensorFlow function"
+    return (wrappers.LAYERS, "wrapper") if domain == WRAPPED else (LAYERS, "layer")
 
 
 def rule_for(node: Node) -> Rule:
     """Return the meaning of a Keras layer; see `converter.semantics.rule_for`."""
     if node.refusal:
         raise NotAffine(node.refusal)
-    table, kind = _TABLES.get(node.domain, (LAYERS, "layer"))
+    table, kind = _table(node.domain)
     layer = table.get(node.operation)
     if node.domain == CUSTOM:
         taught = custom_layer(node.operation)
