@@ -55,9 +55,9 @@ LAYERS: dict[str, Layer] = {
 def _table(domain: str) -> tuple[dict[str, Layer], str]:
     """Return the table of a domain, and what its entries are; most networks are layers alone."""
     if domain == OPERATORS:
-        from converter.semantics.keras.ops import OPERATORS as operations
+        from converter.semantics.keras import ops
 
-        return operations, "operation"
+        return ops.OPERATORS, "operation"
     if domain == TENSORFLOW:
         from converter.semantics.keras.tensorflow import FUNCTIONS
 
