@@ -90,71 +90,94 @@ def code(
         If a value is not a level, or a base level does not occur or is of no category.
     """
     wanted = {str(name): str(level) for name, level in (base or {}).items()}
-    blocks: list[np.ndarray] = []
-    terms: list[str] = []
-    kept: list[int] = []
-    against: list[int] = []
-    bases: list[int] = []
-    number: list[bool] = []
-    sentences: list[str] = []
+    parts: list[_Part] = []
     start = 0
     for one in variables:
         names = [columns[element][0] for element in one.elements]
-        name = names[0] if len(names) == 1 else one.name
         values = [np.asarray(columns[element][1]) for element in one.elements]
         if one.levels is None:
-            blocks.append(values[0].astype(np.float64)[:, None])
-            terms.append(name)
-            kept.append(start)
-            against.append(-1)
-            number.append(True)
-            start += 1
-            continue
-        try:
-            matched = [replace(one, name=n).matched(v) for n, v in zip(names, values, strict=True)]
-        except ValueError as error:
-            raise DataError(f"{source}: {error}") from None
-        present = np.unique(np.concatenate(matched))
-        labels = one.levels.labels
-        absent = len(labels) - len(present)
-        if absent:
-            sentences.append(
-                f"{absent} of the {len(labels)} levels of {printable(name, 60)} occur in no row: "
-                "nothing can be said about their coefficients, and they are left out."
+            parts.append(
+                _Part(values[0].astype(np.float64)[:, None], [names[0]], [start], -1, True)
             )
-        first = -1
-        if one.exhaustive:
-            first = _base(one, name, present, wanted.pop(name, None), source)
-            bases.append(start + first)
-            sentences.append(
-                f"The coefficients of {printable(name, 60)} are differences with its level "
-                f"{labels[first]!r} (the base), whose own coefficient is part of the intercept."
-            )
-        shown = [int(level) for level in present if level != first]
-        block = np.zeros((len(values[0]), len(shown)))
-        place = np.full(len(labels), -1)
-        place[shown] = np.arange(len(shown))
-        for found in matched:
-            rows = np.flatnonzero(place[found] >= 0)
-            block[rows, place[found][rows]] = 1.0
-        blocks.append(block)
-        terms += [one.term(labels[level], name) for level in shown]
-        kept += [start + level for level in shown]
-        number += [False] * len(shown)
-        against += [start + first if first >= 0 else -1] * len(shown)
+        else:
+            name = names[0] if len(names) == 1 else one.name
+            chosen = wanted.pop(name, None)
+            parts.append(_category(one, name, names, values, chosen, start, source))
         start += one.width
     if wanted:
         raise DataError(
             f"base names {', '.join(map(repr, wanted))}, which is no category of this model"
         )
-    X = np.concatenate(blocks, axis=1)
+    X = np.concatenate([part.block for part in parts], axis=1)
     return X, Coding(
-        terms=tuple(terms),
-        kept=np.array(kept, dtype=int),
-        against=np.array(against, dtype=int),
-        bases=np.array(bases, dtype=int),
-        number=np.array(number, dtype=bool),
-        sentences=tuple(sentences),
+        terms=tuple(term for part in parts for term in part.terms),
+        kept=np.array([column for part in parts for column in part.kept], dtype=int),
+        against=np.array([part.base for part in parts for _ in part.kept], dtype=int),
+        bases=np.array([part.base for part in parts if part.base >= 0], dtype=int),
+        number=np.array([part.number for part in parts for _ in part.kept], dtype=bool),
+        sentences=tuple(sentence for part in parts for sentence in part.sentences),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The regressors of one variable: their values, names, columns, and the base's column."""
+
+    block: np.ndarray
+    terms: list[str]
+    kept: list[int]
+    base: int
+    number: bool
+    sentences: tuple[str, ...] = ()
+
+
+def _category(
+    one: Variable,
+    name: str,
+    names: Sequence[str],
+    values: Sequence[np.ndarray],
+    base: str | None,
+    start: int,
+    source: str,
+) -> _Part:
+    assert one.levels is not None
+    try:
+        matched = [replace(one, name=n).matched(v) for n, v in zip(names, values, strict=True)]
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from None
+    present = np.unique(np.concatenate(matched))
+    labels = one.levels.labels
+    shown = printable(name, 60)
+    sentences = []
+    absent = len(labels) - len(present)
+    if absent:
+        sentences.append(
+            f"{absent} of the {len(labels)} levels of {shown} occur in no row: nothing can be said "
+            "about their coefficients, and they are left out."
+        )
+    first = -1
+    if one.exhaustive:
+        first = _base(one, name, present, base, source)
+        sentences.append(
+            f"The coefficients of {shown} are differences with its level {labels[first]!r} (the "
+            "base), whose own coefficient is part of the intercept."
+        )
+    elif base is not None:
+        raise DataError(f"{name!r} is a set of levels, of which none is a base")
+    kept = [int(level) for level in present if level != first]
+    block = np.zeros((len(values[0]), len(kept)))
+    place = np.full(len(labels), -1)
+    place[kept] = np.arange(len(kept))
+    for found in matched:
+        rows = np.flatnonzero(place[found] >= 0)
+        block[rows, place[found][rows]] = 1.0
+    return _Part(
+        block,
+        [one.term(labels[level], name) for level in kept],
+        [start + level for level in kept],
+        start + first if first >= 0 else -1,
+        False,
+        tuple(sentences),
     )
 
 
