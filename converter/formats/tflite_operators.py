@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PADDING = {0: "SAME", 1: "VALID"}
 
-Writer = Callable[[Reader, str, Any, list[str], list[str]], None]
+Writer = Callable[["Reader", str, Any, list[str], list[str]], None]
 
 
 def _plain(operation: str, **attributes: Any) -> Writer:
