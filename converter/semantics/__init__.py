@@ -29,6 +29,9 @@ class Rule:
         Operands that give a shape and not numbers.
     moves : {"", "first", "all"}
         The operation only moves elements: of its first operand, or of all.
+    steers : frozenset of int
+        Of an operation that moves elements of all operands: those that say where to instead (an
+        axis); negative places are counted from the end.
     reads_shape : bool
         The result is read off the operand's shape.
     keeps_shape : bool
@@ -51,6 +54,7 @@ class Rule:
     refusal: str = ""
     shape_operands: frozenset[int] = frozenset()
     moves: Literal["", "first", "all"] = ""
+    steers: frozenset[int] = frozenset()
     reads_shape: bool = False
     keeps_shape: bool = False
     infinite: frozenset[int] = frozenset()

@@ -427,15 +427,19 @@ class Step:
             for mask in known:
                 joint = joint | mask
             return [_dependent(results[0], np.broadcast_to(joint, shape), shaped)]
-        if not rule.moves or any(rule.moves == "first" and position for position in where):
+        count = len(operands)
+        carriers = {0} if rule.moves == "first" else set(range(count))
+        carriers -= {place % count for place in rule.steers if -count <= place < count}
+        if not rule.moves or not carriers.issuperset(where):
             return [_all_dependent(result) for result in results]
         moved = [
-            _mask_of(operand, mask) if rule.moves == "all" or position == 0 else operand
+            _mask_of(operand, mask) if position in carriers else operand
             for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
         ]
+        masks_moved = self._guarded(lambda: rule.call(moved), moved)
         return [
             _dependent(result, mask, shaped)
-            for result, mask in zip(results, rule.call(moved), strict=False)
+            for result, mask in zip(results, masks_moved, strict=False)
         ]
 
 

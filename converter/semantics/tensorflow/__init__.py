@@ -8,11 +8,12 @@ from converter.errors import NotAffine, printable
 from converter.network import Node
 from converter.semantics import Rule
 from converter.semantics.keras.calls import keywords, results
-from converter.semantics.tensorflow import arithmetic, arrays, refused, spatial
+from converter.semantics.tensorflow import arithmetic, arrays, fixed, refused, spatial
 from converter.semantics.tensorflow.operator import Operation
 
 OPERATIONS: dict[str, Operation] = {
     **refused.OPERATIONS,
+    **fixed.OPERATIONS,
     **arithmetic.OPERATIONS,
     **arrays.OPERATIONS,
     **spatial.OPERATIONS,
@@ -22,19 +23,8 @@ OPERATIONS: dict[str, Operation] = {
 _TYPES = frozenset(
     {
         *("T", "N", "Tidx", "Tshape", "Tperm", "Tdim", "Tpaddings", "Tmultiples", "Taxis"),
-        *(
-            "Tindex",
-            "Tindices",
-            "Tparams",
-            "Tlen",
-            "TI",
-            "TL",
-            "Tshift",
-            "Index",
-            "SrcT",
-            "U",
-            "Tout",
-        ),
+        *("Tindex", "Tindices", "Tparams", "Tlen", "TI", "TL", "Tshift", "Index", "SrcT", "U"),
+        "Tout",
         *("Tblock_shape", "Tcrops", "Tsegmentids", "index_type", "Truncate", "num_split"),
         *("dtype", "shape", "Tcomparison", "Ta", "Tb", "Tin", "num"),
     }
@@ -76,6 +66,7 @@ def rule_for(node: Node) -> Rule:
         refusal=operation.refusal,
         keeps_shape=operation.keeps_shape,
         moves=operation.moves,
+        steers=operation.steers,
         elementwise=operation.elementwise,
         labels=operation.labels,
         reads_shape=operation.reads_shape,

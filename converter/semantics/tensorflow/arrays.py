@@ -54,7 +54,10 @@ def reshape(tensor: Any, shape: Any) -> Any:
 
 
 def squeeze(input: Any, *, squeeze_dims: Any = ()) -> Any:
-    return movement.squeeze(input, axis=list(squeeze_dims) or None)
+    # The number of rows is never one: what has one element along an axis has it in any batch.
+    shape = np.shape(input)
+    axes = [one for one, size in enumerate(shape) if size == 1]
+    return movement.squeeze(input, axis=list(squeeze_dims) or axes)
 
 
 def expand_dims(input: Any, dim: Any) -> Any:
@@ -306,7 +309,7 @@ OPERATIONS: dict[str, Operation] = {
     "BatchToSpaceND": Operation(batch_to_space),
     "BroadcastTo": Operation(broadcast_to, moves="first", shape_operands=_SECOND),
     "Cast": Operation(cast, elementwise=True),
-    "ConcatV2": Operation(concat, moves="all"),
+    "ConcatV2": Operation(concat, moves="all", steers=frozenset({-1})),
     "ExpandDims": Operation(expand_dims, moves="first", labels=True),
     "Fill": Operation(fill, shape_operands=frozenset({0})),
     "Gather": Operation(gather_1, moves="first"),
@@ -333,7 +336,7 @@ OPERATIONS: dict[str, Operation] = {
     "Size": Operation(size, reads_shape=True),
     "Slice": Operation(slice_, moves="first", shape_operands=frozenset({1, 2})),
     "SpaceToBatchND": Operation(space_to_batch),
-    "Split": Operation(split),
+    "Split": Operation(split, moves="all", steers=frozenset({0})),
     "SplitV": Operation(split_v, moves="first"),
     "Squeeze": Operation(squeeze, moves="first", labels=True),
     "StridedSlice": Operation(strided_slice, moves="first", shape_operands=frozenset({1, 2, 3})),

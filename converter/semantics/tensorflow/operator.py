@@ -18,7 +18,7 @@ class Operation:
         TensorFlow spells them. None where it is refused on whatever it is given.
     refusal : str
         Why it is refused on a value that depends on the input; empty if it need not be.
-    keeps_shape, moves, elementwise, labels, reads_shape, shape_operands, infinite
+    keeps_shape, moves, steers, elementwise, labels, reads_shape, shape_operands, infinite
         See `converter.semantics.Rule`.
     inert : frozenset of str
         Attributes that say nothing about what is computed, beyond the types of numbers.
@@ -28,6 +28,7 @@ class Operation:
     refusal: str = ""
     keeps_shape: bool = False
     moves: Literal["", "first", "all"] = ""
+    steers: frozenset[int] = frozenset()
     elementwise: bool = False
     labels: bool = False
     reads_shape: bool = False
