@@ -82,10 +82,39 @@ AFFINE: dict[str, Callable] = {
         tf.cast(x[..., None], tf.float32), [1.5], [0.5], [0.25], [2.0], is_training=False
     )[0],
     "resize": lambda x: tf.image.resize(x[..., None], [5, 7]),
+    "resize_smooth": lambda x: tf.image.resize(x[..., None], [2, 7], antialias=True),
+    "resize_lanczos": lambda x: tf.image.resize(x[..., None], [5, 3], "lanczos3"),
+    "tensordot_by_rows": lambda x: tf.reshape(
+        tf.reshape(x, [-1, 4]) @ C42, tf.concat([tf.shape(x)[:2], [2]], 0)
+    ),
+    "repeat_by_rows": lambda x: tf.concat(tf.split(tf.repeat(x, 2, axis=1), 3, axis=1)[:2], 2),
+    "squeezed": lambda x: x + tf.squeeze(tf.constant(C34[None, :, :, None])),
+    "select_along_the_first_axis": lambda x: x[:, :, :3] * tf.raw_ops.Select(
+        condition=[True, False, True], x=C34[:, :3], y=-C34[:, :3]
+    ),
+    "branch_by_shape": lambda x: tf.cond(tf.shape(x)[1] > 2, lambda: 2.0 * x, lambda: x * x),
+    "branch_in_a_branch": lambda x: tf.cond(
+        tf.shape(x)[2] > 5,
+        lambda: tf.nn.relu(x),
+        lambda: tf.cond(tf.rank(x) > 2, lambda: x * V4 + 1.0, lambda: x * x),
+    ),
+    "whole_numbers": lambda x: x * tf.cast(
+        tf.constant([7, -7, 2, 9]) // 2 + tf.constant([7, -7, 2, 9]) % 4, tf.float64
+    ),
+    "bits": lambda x: x * tf.cast(tf.bitwise.right_shift(
+        tf.bitwise.bitwise_and(tf.constant([7, 200, 90, 1], tf.uint8), np.uint8(0xF8)),
+        np.uint8(1),
+    ), tf.float64),
+    "functions_of_constants": lambda x: x * tf.floor(tf.cos(tf.nn.relu(V4 - 1.0)) * 9.0),
+    "bounds_of_the_type": lambda x: tf.saturate_cast(tf.cast(x, tf.float32), tf.float64),
 }  # fmt: skip
 
 REFUSED: dict[str, Callable] = {
     "relu": tf.nn.relu,
+    "relu_in_a_branch": lambda x: tf.cond(tf.rank(x) > 2, lambda: tf.nn.relu(x), lambda: x),
+    "branch_by_rows": lambda x: tf.cond(tf.shape(x)[0] > 2, lambda: x, lambda: 2.0 * x),
+    "bounds": lambda x: tf.minimum(tf.cast(x, tf.float32), 1e30),
+    "mask": lambda x: tf.where(tf.reduce_any(x != 0.0, axis=-1, keepdims=True), x, 1.0),
     "square": tf.square,
     "product": lambda x: x * x,
     "abs": tf.abs,
@@ -158,9 +187,35 @@ def folder(tmp_path_factory):
         module.steps.assign_add(1)
         return b * tf.cast(module.steps, tf.float64)
 
-    module.inner, module.counted = inner, counted
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float64, name="b")])
+    def counting(b):
+        module.steps.assign_add(1)
+        return b * module.scale
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float64, name="b")])
+    def branched(b):
+        tf.cond(
+            tf.constant(True),
+            lambda: module.scale.assign(2.0 * module.scale),
+            lambda: module.scale.assign_add(module.scale),
+        )
+        return b * module.scale
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float64, name="b")])
+    def looped(b):
+        for _ in tf.range(3):
+            module.scale.assign_add(module.scale)
+        return b * module.scale
+
+    for function in (inner, counted, counting, branched, looped):
+        setattr(module, f"call_{function.__name__}", function)
     tf.saved_model.save(
-        module, str(where / "module"), signatures={"serving_default": inner, "counted": counted}
+        module,
+        str(where / "module"),
+        signatures={
+            "serving_default": inner,
+            **{one.__name__: one for one in (counted, counting, branched, looped)},
+        },
     )
 
     keras.config.set_floatx("float64")
@@ -200,7 +255,7 @@ def test_affine(folder, values, name):
     points, expected = values
     folded = converter.fold(folder / "ops", signature=name)
     assert folded.link == "identity"
-    single = name in ("cast", "batch_norm", "resize")
+    single = name in ("cast", "batch_norm", "bounds_of_the_type") or name.startswith("resize")
     np.testing.assert_allclose(
         folded.predict(points), expected[name].reshape(5, -1), rtol=0, atol=2e-5 if single else 1e-9
     )
@@ -248,9 +303,15 @@ def test_signatures_are_chosen_by_name(folder):
         converter.inspect(FIXTURES / "marriages.keras", signature="serving_default")
 
 
-def test_a_function_that_changes_its_variables_is_refused(folder):
-    (finding,) = converter.inspect(folder / "module", signature="counted").findings
+@pytest.mark.parametrize("name", ["counted", "branched", "looped"])
+def test_a_function_that_changes_its_variables_is_refused(folder, name):
+    (finding,) = converter.inspect(folder / "module", signature=name).findings
     assert "changes a variable" in finding.reason
+
+
+def test_a_variable_that_is_changed_and_not_computed_with_does_no_harm(folder):
+    model = converter.fold(folder / "module", signature="counting")
+    np.testing.assert_allclose(np.diag(model.coef), [1.5, 2.5, -0.5, 4.0])
 
 
 def test_a_folder_of_keras_2_says_how_it_was_trained():

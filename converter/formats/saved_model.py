@@ -22,7 +22,7 @@ from converter.formats.protobuf import Decoder
 from converter.formats.tensorflow_checkpoint import Checkpoint, sizes_of
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
 from converter.formats.tensorflow_values import attributes
-from converter.network import Input, Network, Node, Output, Training
+from converter.network import Graph, Input, Network, Node, Output, Training, captured_edges
 
 _NAME = "saved_model.pb"
 _LIMIT = 1 << 31
@@ -30,6 +30,16 @@ _METADATA, _METADATA_LIMIT = "keras_metadata.pb", 1 << 26
 _MAX_NODES = 300_000
 _MAX_DEPTH = 64
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+# Operations that leave a variable as it is.
+_READS = frozenset(
+    {
+        *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"),
+        *("VarIsInitializedOp", "DisableCopyOnRead"),
+    }
+)
+# Operations that run one of two functions, and the attributes that name these.
+_BRANCHES = frozenset({"If", "StatelessIf"})
+_BRANCH_NAMES = ("then_branch", "else_branch")
 DEFAULT = "serving_default"
 
 # The outputs of operations that have several, in their order; where one of them is a list, its
@@ -135,7 +145,7 @@ class _Model:
         self._keys: dict[int, str] | None = None
         self._checkpoint: Checkpoint | None = None
         self._objects: dict[int, str] = {}
-        self._assigned: dict[str, frozenset[int]] = {}
+        self._changed: dict[str, frozenset[int]] = {}
         self._count = 0
         self._written = 0
 
@@ -273,6 +283,8 @@ class _Model:
         shown = f"{body.prefix}{name}"
         if operation in _CALLS:
             return self._call(body, shown, node, inputs)
+        if operation in _BRANCHES:
+            return self._branches(body, shown, node, inputs)
         settings = attributes(node)
         if operation == "Const":
             edge = self._new()
@@ -292,35 +304,52 @@ class _Model:
 
     def _call(self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]) -> list[str]:
         name = attributes(node).get("f")
-        function = self.functions.get(name) if isinstance(name, str) else None
-        if function is None:
-            raise ModelFileError(f"calls the function {printable(str(name))!r}, which it lacks")
-        if body.depth >= _MAX_DEPTH:
-            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
-        formal = [one.get("name", "") for one in function.get("signature", {}).get("input_arg", ())]
-        if len(formal) != len(inputs):
-            raise ModelFileError(
-                f"gives {len(inputs)} values to the function {printable(str(name))!r} of "
-                f"{len(formal)}"
-            )
         captured = self.bound.get(str(name)) if not body.depth else None
         if captured is not None:
             if len(captured) > len(inputs):
                 raise ModelFileError("binds a function to more objects than it has arguments")
             inputs = inputs[: len(inputs) - len(captured)] + [self._object(one) for one in captured]
-        changed = self._assigns(str(name), ())
-        for place in changed:
-            if inputs[place] in self.variables:
-                outputs = [self._new() for _ in function.get("signature", {}).get("output_arg", ())]
-                reason = "changes a variable when it is called; export the model for inference"
-                node_ = _pending(shown, str(name), [], outputs, {})
-                self.out.append(replace(node_, refusal=reason))
-                return outputs
+        if not body.depth:
+            inputs = self._without_changed(str(name), inputs)
+        return self._inlined(str(name), inputs, f"{shown}/" if body.depth else "", body.depth)
+
+    def _branches(
+        self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]
+    ) -> list[str]:
+        """Write out a node that runs one of two functions, each as a graph of its own."""
+        if not inputs:
+            raise ModelFileError(f"branches at {printable(shown)!r} on nothing")
+        settings = attributes(node)
+        whole, count = self.out, 0
+        for key in _BRANCH_NAMES:
+            name = str(settings.get(key))
+            self.out = []
+            made = self._inlined(name, inputs[1:], f"{shown}/", body.depth)
+            settings[key] = Graph((), tuple(made), tuple(self.out))
+            count = max(count, len(made))
+        self.out = whole
+        outputs = [self._new() for _ in range(count)]
+        operation = node.get("op", "")
+        self.out.append(_pending(shown, operation, inputs[:1], outputs, settings))
+        return outputs
+
+    def _inlined(self, name: str, inputs: list[str], prefix: str, depth: int) -> list[str]:
+        """Write out a function's body; return the edges that it returns."""
+        function = self.functions.get(name)
+        if function is None:
+            raise ModelFileError(f"calls the function {printable(name)!r}, which it lacks")
+        if depth >= _MAX_DEPTH:
+            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
+        formal = [one.get("name", "") for one in function.get("signature", {}).get("input_arg", ())]
+        if len(formal) != len(inputs):
+            raise ModelFileError(
+                f"gives {len(inputs)} values to the function {printable(name)!r} of {len(formal)}"
+            )
         inner = _Body(
             _by_name(function.get("node", ())),
             dict(zip(formal, inputs, strict=True)),
-            f"{shown}/" if body.depth else "",
-            body.depth + 1,
+            prefix,
+            depth + 1,
         )
         returns = {
             entry.get("key", ""): entry.get("value", "") for entry in function.get("ret", ())
@@ -332,42 +361,61 @@ class _Model:
             outputs.append(self._edge(inner, returns.get(one.get("name", ""), "")))
         return outputs
 
-    def _assigns(self, name: str, path: tuple[str, ...]) -> frozenset[int]:
-        """Return the arguments of a function that it changes, being variables."""
-        if name in self._assigned:
-            return self._assigned[name]
+    def _without_changed(self, name: str, inputs: list[str]) -> list[str]:
+        """Return a call's inputs, variables that it changes replaced by edges without a value."""
+        stale: dict[str, str] = {}
+        for place in sorted(self._changes(name, ())):
+            edge = inputs[place]
+            if edge in self.variables and edge not in stale:
+                stale[edge] = self._new()
+                self.variables.add(stale[edge])
+                object_ = next(p for p, one in self._objects.items() if one == edge)
+                name = self.objects[object_]["variable"].get("name", "")
+                node = _pending(name, "Variable", [], [stale[edge]], {})
+                reason = "the model changes a variable when it is called, and computes with it"
+                self.out.append(replace(node, refusal=reason))
+        return [stale.get(edge, edge) for edge in inputs]
+
+    def _changes(self, name: str, path: tuple[str, ...]) -> frozenset[int]:
+        """Return the arguments of a function that it may change, if they are variables.
+
+        Whatever is not known to leave a variable as it is may change it.
+        """
+        if name in self._changed:
+            return self._changed[name]
         if name in path or len(path) > _MAX_DEPTH:
             raise ModelFileError("calls functions nested too deeply, or a function calls itself")
         function = self.functions.get(name, {})
-        formal = {
-            one.get("name", ""): place
-            for place, one in enumerate(function.get("signature", {}).get("input_arg", ()))
-        }
-        found: set[int] = set()
+        readers: dict[str, list[tuple[dict[str, Any], int]]] = {}
         for node in function.get("node", ()):
-            operation = node.get("op", "")
             given = [one for one in node.get("input", ()) if not one.startswith("^")]
-            if operation in _CALLS:
-                inner = attributes(node).get("f")
-                changed = self._assigns(str(inner), (*path, name))
-                found.update(
-                    formal[given[p]] for p in changed if p < len(given) and given[p] in formal
-                )
-            elif operation.startswith(("Assign", "ResourceApply", "ResourceScatter")):
-                found.update(formal[one] for one in given[:1] if one in formal)
-            elif any(self._assigns(one, (*path, name)) for one in self._branches(node)):
-                # A branch or a loop: which of its arguments is meant is not followed.
-                found.update(formal[one] for one in given if one in formal)
-        self._assigned[name] = frozenset(found)
-        return self._assigned[name]
-
-    def _branches(self, node: dict[str, Any]) -> list[str]:
-        """Return the functions among a node's attributes."""
-        found: list[str] = []
-        for value in attributes(node).values():
-            several = value if isinstance(value, list) else [value]
-            found += [one for one in several if isinstance(one, str) and one in self.functions]
-        return found
+            for place, one in enumerate(given):
+                readers.setdefault(one, []).append((node, place))
+        found: set[int] = set()
+        for formal, one in enumerate(function.get("signature", {}).get("input_arg", ())):
+            stack, seen = [one.get("name", "")], set()
+            while stack:
+                reference = stack.pop()
+                if reference in seen:
+                    continue
+                seen.add(reference)
+                for node, place in readers.get(reference, ()):
+                    operation = node.get("op", "")
+                    if operation == "Identity":
+                        stack.append(f"{node.get('name', '')}:output:0")
+                    elif operation in _CALLS:
+                        inner = attributes(node).get("f")
+                        if place in self._changes(str(inner), (*path, name)):
+                            found.add(formal)
+                    elif operation in _BRANCHES:
+                        told = attributes(node)
+                        for inner in (told.get(key) for key in _BRANCH_NAMES):
+                            if place - 1 in self._changes(str(inner), (*path, name)):
+                                found.add(formal)
+                    elif operation not in _READS:
+                        found.add(formal)
+        self._changed[name] = frozenset(found)
+        return self._changed[name]
 
     def _object(self, place: int) -> str:
         """Return the edge of an object that a function is bound to."""
@@ -421,14 +469,24 @@ def _renamed(network: Network, names: dict[str, str]) -> Network:
     def name(edge: str) -> str:
         return names.get(edge, edge)
 
+    def node(one: Node) -> Node:
+        settings = {k: graph(v) if isinstance(v, Graph) else v for k, v in one.attributes.items()}
+        return replace(
+            one,
+            inputs=tuple(map(name, one.inputs)),
+            outputs=tuple(one.outputs),
+            attributes=settings,
+            captured=captured_edges(settings),
+        )
+
+    def graph(one: Graph) -> Graph:
+        return Graph((), tuple(map(name, one.outputs)), tuple(map(node, one.nodes)))
+
     return replace(
         network,
         inputs=tuple(replace(one, name=name(one.name)) for one in network.inputs),
         outputs=tuple(replace(one, edge=name(one.edge)) for one in network.outputs),
-        nodes=tuple(
-            replace(one, inputs=tuple(map(name, one.inputs)), outputs=tuple(one.outputs))
-            for one in network.nodes
-        ),
+        nodes=tuple(map(node, network.nodes)),
     )
 
 

@@ -8,7 +8,7 @@ from converter.errors import NotAffine, printable
 from converter.network import Node
 from converter.semantics import Rule
 from converter.semantics.keras.calls import keywords, results
-from converter.semantics.tensorflow import arithmetic, arrays, fixed, refused, spatial
+from converter.semantics.tensorflow import arithmetic, arrays, control, fixed, refused, spatial
 from converter.semantics.tensorflow.operator import Operation
 
 OPERATIONS: dict[str, Operation] = {
@@ -16,6 +16,7 @@ OPERATIONS: dict[str, Operation] = {
     **fixed.OPERATIONS,
     **arithmetic.OPERATIONS,
     **arrays.OPERATIONS,
+    **control.OPERATIONS,
     **spatial.OPERATIONS,
 }
 
@@ -58,8 +59,9 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(f"does not say its {', '.join(missing)}")
     count = len(node.outputs)
 
-    def call(operands: list[Any]) -> tuple[Any, ...]:
-        return results(function(*operands, **settings), count)
+    def call(operands: list[Any], *bodies: Any) -> tuple[Any, ...]:
+        found = function(*bodies, *operands, **settings)
+        return tuple(found) if bodies else results(found, count)
 
     return Rule(
         call,
@@ -72,4 +74,5 @@ def rule_for(node: Node) -> Rule:
         reads_shape=operation.reads_shape,
         shape_operands=operation.shape_operands,
         infinite=operation.infinite,
+        handles=operation.handles,
     )

@@ -128,24 +128,29 @@ def _extreme(name: str, sign: float) -> Operation:
     function = versions[max(versions)]
     assert function is not None
 
-    def extreme(x: Any, y: Any, *, T: Any = "float64") -> Any:
-        if T in elementwise.FLOATS and (traced(x) or traced(y)):
-            limit = float(np.finfo("float32" if T == "bfloat16" else T).max)
-            x, y = (_unbound(one, limit * sign) for one in (x, y))
+    def extreme(x: Any, y: Any, *, T: Any = None) -> Any:
+        if traced(x) or traced(y):
+            x, y = (_unbound(one, T, sign) for one in (x, y))
         return function(x, y)
 
     return Operation(extreme, infinite=frozenset({0, 1}), elementwise=True)
 
 
-def _unbound(bound: Any, limit: float) -> Any:
+def _unbound(bound: Any, kind: Any, sign: float) -> Any:
     """Return a bound that no number of the type goes beyond as an infinite one."""
-    if isinstance(bound, np.ndarray) and np.all(bound * np.sign(limit) >= abs(limit)):
-        return np.full(bound.shape, np.inf * limit)
-    return bound
+    if not isinstance(bound, np.ndarray) or kind not in _LARGEST:
+        return bound
+    return np.full(bound.shape, np.inf * sign) if np.all(bound * sign >= _LARGEST[kind]) else bound
 
 
-def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any) -> Any:
-    return nonlinear.clip(t, clip_value_min, clip_value_max)
+_LARGEST = {kind: float(np.finfo(kind).max) for kind in ("float16", "float32", "float64")}
+
+
+def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, *, T: Any = None) -> Any:
+    low, high = clip_value_min, clip_value_max
+    if traced(t):
+        low, high = _unbound(low, T, -1.0), _unbound(high, T, 1.0)
+    return nonlinear.clip(t, low, high)
 
 
 def _keras(name: str) -> Callable[..., Any]:
@@ -159,7 +164,6 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "AddV2": np.add,
     "AddN": add_n,
-    "ClipByValue": clip_by_value,
     "Div": divide,
     "DivNoNan": elementwise.divide_no_nan,
     "Erf": algebra.erf,
@@ -207,6 +211,7 @@ OPERATIONS: dict[str, Operation] = {
     "BatchMatMulV2": Operation(batch_matmul),
     "BatchMatMulV3": Operation(batch_matmul),
     "BiasAdd": Operation(bias_add),
+    "ClipByValue": Operation(clip_by_value, infinite=frozenset({1, 2}), elementwise=True),
     "BiasAddV1": Operation(np.add),
     "Select": Operation(select),
     "Cumsum": Operation(cumsum),

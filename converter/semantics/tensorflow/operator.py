@@ -18,7 +18,7 @@ class Operation:
         TensorFlow spells them. None where it is refused on whatever it is given.
     refusal : str
         Why it is refused on a value that depends on the input; empty if it need not be.
-    keeps_shape, moves, steers, elementwise, labels, reads_shape, shape_operands, infinite
+    keeps_shape, moves, steers, elementwise, labels, reads_shape, shape_operands, infinite, handles
         See `converter.semantics.Rule`.
     inert : frozenset of str
         Attributes that say nothing about what is computed, beyond the types of numbers.
@@ -34,4 +34,5 @@ class Operation:
     reads_shape: bool = False
     shape_operands: frozenset[int] = frozenset()
     infinite: frozenset[int] = frozenset()
+    handles: Literal["numbers", "values", "graphs"] = "numbers"
     inert: frozenset[str] = frozenset()

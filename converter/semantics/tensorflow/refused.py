@@ -39,7 +39,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **_refused(
         _CONTROL,
-        *("If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase", "Switch"),
+        *("While", "StatelessWhile", "Case", "StatelessCase", "Switch"),
         *("Merge", "Enter", "Exit", "NextIteration", "LoopCond", "TensorListStack"),
         *("TensorListReserve", "TensorListFromTensor", "TensorListGetItem", "TensorListSetItem"),
         "MapDefun",
