@@ -239,7 +239,7 @@ class Step:
                 if p < len(operands) and isinstance(operands[p], np.ndarray):
                     self.log["law", (*self.place, p)] = operands[p]
         results = self._call(rule, operands, traced)
-        if self.tape.cut:
+        if self.tape.cut or (self.other and ("cut", self.place) in self.other):
             self._check_cut()
         for result in results:
             if isinstance(result, Items):

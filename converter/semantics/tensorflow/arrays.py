@@ -94,8 +94,12 @@ def split_v(value: Any, size_splits: Any, axis: Any, *, num_split: int) -> Any:
 
 
 def slice_(input: Any, begin: Any, size: Any) -> Any:
-    starts = whole(begin, "a beginning")
-    return movement.slice_(input, starts, shape=whole(size, "a size"))
+    starts, sizes = whole(begin, "a beginning"), whole(size, "a size")
+    if len(starts) == len(sizes) == np.ndim(input):
+        # A whole axis, whose size was read off it, is no cut at a given length.
+        triples = zip(starts, sizes, np.shape(input), strict=True)
+        sizes = [-1 if start == 0 and n == all_ else n for start, n, all_ in triples]
+    return movement.slice_(input, starts, shape=sizes)
 
 
 def strided_slice(
