@@ -106,6 +106,11 @@ AFFINE: dict[str, Callable] = {
         np.uint8(1),
     ), tf.float64),
     "functions_of_constants": lambda x: x * tf.floor(tf.cos(tf.nn.relu(V4 - 1.0)) * 9.0),
+    "loop": lambda x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * 2.0), [0, x])[1],
+    "steps": lambda x: tf.transpose(
+        tf.scan(lambda a, b: 0.5 * a + b * V4, tf.transpose(x, [1, 0, 2])), [1, 0, 2]
+    ),
+    "zeros_by_rows": lambda x: x[:, 0, :2] + tf.zeros([tf.shape(x)[0], 4], tf.float64) @ C42,
     "bounds_of_the_type": lambda x: tf.saturate_cast(tf.cast(x, tf.float32), tf.float64),
 }  # fmt: skip
 
@@ -125,7 +130,16 @@ REFUSED: dict[str, Callable] = {
     "cast_and_back": lambda x: tf.cast(tf.cast(x, tf.int32), tf.float64),
     "mean_of_rows": lambda x: x - tf.reduce_mean(x, axis=0),
     "cond": lambda x: tf.cond(tf.reduce_sum(x) > 0.0, lambda: x, lambda: -x),
-    "loop": lambda x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * 2.0), [0, x])[1],
+    "loop_by_values": lambda x: tf.while_loop(
+        lambda y: tf.reduce_sum(y) > 1.0, lambda y: (y * 0.5,), [x]
+    )[0],
+    "loop_by_rows": lambda x: tf.while_loop(
+        lambda i, y: i < tf.shape(x)[0], lambda i, y: (i + 1, y * 2.0), [0, x]
+    )[1],
+    "relu_in_a_loop": lambda x: tf.while_loop(
+        lambda i, y: i < 2, lambda i, y: (i + 1, tf.nn.relu(y)), [0, x]
+    )[1],
+    "unrolled_over_rows": lambda x: tf.scan(lambda a, b: a + b, x),
     "random": lambda x: x + tf.random.normal([3, 4], dtype=tf.float64),
     "numpy": lambda x: tf.reshape(tf.numpy_function(lambda a: a, [x], tf.float64), [-1, 3, 4]),
     "rows": lambda x: tf.cast(tf.shape(x)[0], tf.float64) * x,
@@ -142,6 +156,10 @@ LINKED: dict[str, tuple[Callable, str]] = {
 
 def _kernel_1d() -> np.ndarray:
     return np.random.default_rng(1).uniform(-1.0, 1.0, (2, 4, 3))
+
+
+def _endless(x):
+    return tf.while_loop(lambda i, y: i >= 0, lambda i, y: (i * 1, y), [0, x])[1]
 
 
 def _answering(function: Callable) -> Callable:
@@ -168,7 +186,8 @@ def folder(tmp_path_factory):
     spec = [tf.TensorSpec([None, 3, 4], tf.float64, name="x")]
     module = _Module()
     signatures = {}
-    for name, function in {**AFFINE, **REFUSED, **{k: f for k, (f, _) in LINKED.items()}}.items():
+    linked = {name: function for name, (function, _) in LINKED.items()}
+    for name, function in {**AFFINE, **REFUSED, **linked, "endless": _endless}.items():
         call = tf.function(_answering(function), input_signature=spec)
         signatures[name] = call.get_concrete_function()
         setattr(module, f"call_{name}", call)
@@ -307,6 +326,11 @@ def test_signatures_are_chosen_by_name(folder):
 def test_a_function_that_changes_its_variables_is_refused(folder, name):
     (finding,) = converter.inspect(folder / "module", signature=name).findings
     assert "changes a variable" in finding.reason
+
+
+def test_loops_without_end_are_stopped(folder):
+    with pytest.raises(converter.ModelFileError, match="more than 100,000 operations"):
+        converter.inspect(folder / "ops", signature="endless")
 
 
 def test_a_variable_that_is_changed_and_not_computed_with_does_no_harm(folder):

@@ -40,6 +40,9 @@ _READS = frozenset(
 # Operations that run one of two functions, and the attributes that name these.
 _BRANCHES = frozenset({"If", "StatelessIf"})
 _BRANCH_NAMES = ("then_branch", "else_branch")
+# Operations that run a function as long as another says so.
+_LOOPS = frozenset({"While", "StatelessWhile"})
+_LOOP_NAMES = ("cond", "body")
 DEFAULT = "serving_default"
 
 # The outputs of operations that have several, in their order; where one of them is a list, its
@@ -285,6 +288,8 @@ class _Model:
             return self._call(body, shown, node, inputs)
         if operation in _BRANCHES:
             return self._branches(body, shown, node, inputs)
+        if operation in _LOOPS:
+            return self._loop(body, shown, node, inputs)
         settings = attributes(node)
         if operation == "Const":
             edge = self._new()
@@ -295,7 +300,7 @@ class _Model:
             return [edge]
         if operation == "ReadVariableOp" and len(inputs) == 1 and inputs[0] in self.variables:
             return [inputs[0]]
-        if operation == "Identity" and inputs and inputs[0] in self.variables:
+        if operation == "Identity" and len(inputs) == 1:
             return [inputs[0]]
         outputs = [self._new()]
         # Filled in when all references are known: outputs are a list that may still grow.
@@ -332,6 +337,32 @@ class _Model:
         operation = node.get("op", "")
         self.out.append(_pending(shown, operation, inputs[:1], outputs, settings))
         return outputs
+
+    def _loop(self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]) -> list[str]:
+        """Write out a loop; variables, which it hands on from round to round, stay outside."""
+        settings = attributes(node)
+        carried = [place for place, edge in enumerate(inputs) if edge not in self.variables]
+        whole = self.out
+        refusal = ""
+        for key in _LOOP_NAMES:
+            self.out = []
+            own = {place: self._new() for place in carried}
+            given = [own.get(place, edge) for place, edge in enumerate(inputs)]
+            made = self._inlined(str(settings.get(key)), given, f"{shown}/", body.depth)
+            if key == "body":
+                if len(made) != len(inputs):
+                    raise ModelFileError(f"loops at {printable(shown)!r} over other values")
+                if any(made[place] != edge for place, edge in enumerate(given) if place not in own):
+                    refusal = "exchanges variables from round to round"
+                made = [made[place] for place in carried]
+            settings[key] = Graph(tuple(own.values()), tuple(made), tuple(self.out))
+        self.out = whole
+        outputs = {place: self._new() for place in carried}
+        reads = [inputs[place] for place in carried]
+        made = list(outputs.values())
+        one = _pending(shown, node.get("op", ""), reads, made, settings)
+        self.out.append(replace(one, refusal=refusal))
+        return [outputs.get(place, edge) for place, edge in enumerate(inputs)]
 
     def _inlined(self, name: str, inputs: list[str], prefix: str, depth: int) -> list[str]:
         """Write out a function's body; return the edges that it returns."""
@@ -412,10 +443,35 @@ class _Model:
                         for inner in (told.get(key) for key in _BRANCH_NAMES):
                             if place - 1 in self._changes(str(inner), (*path, name)):
                                 found.add(formal)
+                    elif operation in _LOOPS:
+                        told = attributes(node)
+                        if not self._hands_on(str(told.get("body")), place):
+                            found.add(formal)
+                        for inner in (told.get(key) for key in _LOOP_NAMES):
+                            if place in self._changes(str(inner), (*path, name)):
+                                found.add(formal)
                     elif operation not in _READS:
                         found.add(formal)
         self._changed[name] = frozenset(found)
         return self._changed[name]
+
+    def _hands_on(self, name: str, place: int) -> bool:
+        """Tell whether a function returns one of its arguments in the argument's own place."""
+        function = self.functions.get(name, {})
+        signature = function.get("signature", {})
+        formal, results = signature.get("input_arg", ()), signature.get("output_arg", ())
+        if place >= min(len(formal), len(results)):
+            return False
+        returns = {one.get("key", ""): one.get("value", "") for one in function.get("ret", ())}
+        reference = returns.get(results[place].get("name", ""), "")
+        nodes = {f"{one.get('name', '')}:output:0": one for one in function.get("node", ())}
+        seen = set()
+        while reference in nodes and nodes[reference].get("op") == "Identity":
+            if reference in seen:
+                return False
+            seen.add(reference)
+            reference = next(iter(nodes[reference].get("input", ())), "")
+        return bool(reference == formal[place].get("name", ""))
 
     def _object(self, place: int) -> str:
         """Return the edge of an object that a function is bound to."""
@@ -480,7 +536,9 @@ def _renamed(network: Network, names: dict[str, str]) -> Network:
         )
 
     def graph(one: Graph) -> Graph:
-        return Graph((), tuple(map(name, one.outputs)), tuple(map(node, one.nodes)))
+        return replace(
+            one, outputs=tuple(map(name, one.outputs)), nodes=tuple(map(node, one.nodes))
+        )
 
     return replace(
         network,

@@ -32,6 +32,8 @@ class Rule:
     steers : frozenset of int
         Of an operation that moves elements of all operands: those that say where to instead (an
         axis); negative places are counted from the end.
+    product : bool
+        Whatever the sizes, the result is zero where all of an operand is.
     reads_shape : bool
         The result is read off the operand's shape.
     keeps_shape : bool
@@ -55,6 +57,7 @@ class Rule:
     shape_operands: frozenset[int] = frozenset()
     moves: Literal["", "first", "all"] = ""
     steers: frozenset[int] = frozenset()
+    product: bool = False
     reads_shape: bool = False
     keeps_shape: bool = False
     infinite: frozenset[int] = frozenset()

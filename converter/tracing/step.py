@@ -420,6 +420,13 @@ class Step:
             lawful = self._lawful(operands, masks, where)
             if lawful and (where or not shaped or rule.moves or rule.elementwise):
                 return [_shaped(result) for result in results]
+        if rule.product and any(
+            mask is not None and not mask.any() and not np.any(operand)
+            for operand, mask in zip(operands, masks, strict=True)
+        ):
+            zeros = [isinstance(result, np.ndarray) and not np.any(result) for result in results]
+            if all(zeros):
+                return [_shaped(result) for result in results]
         if rule.elementwise and len(results) == 1:
             shape = np.shape(results[0])
             known = [mask for mask in masks if mask is not None]

@@ -10,6 +10,7 @@ from converter.semantics import Rule
 from converter.semantics.keras.calls import keywords, results
 from converter.semantics.tensorflow import arithmetic, arrays, control, fixed, refused, spatial
 from converter.semantics.tensorflow.operator import Operation
+from converter.tracing.items import Items
 
 OPERATIONS: dict[str, Operation] = {
     **refused.OPERATIONS,
@@ -61,7 +62,9 @@ def rule_for(node: Node) -> Rule:
 
     def call(operands: list[Any], *bodies: Any) -> tuple[Any, ...]:
         found = function(*bodies, *operands, **settings)
-        return tuple(found) if bodies else results(found, count)
+        if isinstance(found, Items):
+            return (found,)
+        return tuple(found) if operation.handles != "numbers" else results(found, count)
 
     return Rule(
         call,
@@ -69,6 +72,7 @@ def rule_for(node: Node) -> Rule:
         keeps_shape=operation.keeps_shape,
         moves=operation.moves,
         steers=operation.steers,
+        product=operation.product,
         elementwise=operation.elementwise,
         labels=operation.labels,
         reads_shape=operation.reads_shape,

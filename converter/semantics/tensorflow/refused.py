@@ -39,9 +39,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **_refused(
         _CONTROL,
-        *("While", "StatelessWhile", "Case", "StatelessCase", "Switch"),
-        *("Merge", "Enter", "Exit", "NextIteration", "LoopCond", "TensorListStack"),
-        *("TensorListReserve", "TensorListFromTensor", "TensorListGetItem", "TensorListSetItem"),
+        *("Case", "StatelessCase", "Switch"),
+        *("Merge", "Enter", "Exit", "NextIteration", "LoopCond"),
+        *("TensorListPushBack", "TensorListPopBack", "TensorListConcatV2", "EmptyTensorList"),
         "MapDefun",
     ),
     **_refused(
