@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import struct
@@ -15,8 +16,12 @@ import pytest
 import tensorflow as tf
 from conftest import FIXTURES
 from keras import layers
+from tensorflow.python.framework import op_def_registry
 
 import converter
+from converter.formats.saved_model import _OUTPUTS as OUTPUTS
+from converter.semantics.tensorflow import _TYPES as TYPE_ATTRIBUTES
+from converter.semantics.tensorflow import OPERATIONS
 
 _R = np.random.default_rng(4)
 C42 = _R.uniform(0.5, 1.5, (4, 2))
@@ -110,6 +115,10 @@ AFFINE: dict[str, Callable] = {
     "steps": lambda x: tf.transpose(
         tf.scan(lambda a, b: 0.5 * a + b * V4, tf.transpose(x, [1, 0, 2])), [1, 0, 2]
     ),
+    "blocks_of_rows": lambda x: tf.batch_to_space(
+        2.0 * tf.space_to_batch(x[..., None], [2, 2], [[0, 1], [0, 0]]), [2, 2], [[0, 1], [0, 0]]
+    ),
+    "scatter": lambda x: x * tf.scatter_nd([[1], [3]], tf.constant([2.0, 5.0], tf.float64), [4]),
     "zeros_by_rows": lambda x: x[:, 0, :2] + tf.zeros([tf.shape(x)[0], 4], tf.float64) @ C42,
     "bounds_of_the_type": lambda x: tf.saturate_cast(tf.cast(x, tf.float32), tf.float64),
 }  # fmt: skip
@@ -372,6 +381,44 @@ def test_reading_imports_no_tensorflow(folder):
         "assert not {'tensorflow', 'keras', 'google'} & {n.split('.')[0] for n in sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _default(attribute):
+    if not attribute.HasField("default_value"):
+        return inspect.Parameter.empty
+    value = attribute.default_value
+    kind = value.WhichOneof("value")
+    if kind == "list":
+        return (*value.list.i, *value.list.s, *value.list.f, *value.list.b)
+    found = getattr(value, kind)
+    return found.decode() if kind == "s" else found
+
+
+@pytest.mark.parametrize("name", [n for n, one in OPERATIONS.items() if one.function])
+def test_attributes_are_tensorflows_own_with_its_defaults(name):
+    """Files leave out attributes that have TensorFlow's default."""
+    definition = op_def_registry.get(name)
+    operation = OPERATIONS[name]
+    parameters = inspect.signature(operation.function).parameters
+    settings = {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for attribute in definition.attr:
+        if attribute.name in settings:
+            ours = settings.pop(attribute.name).default
+            if attribute.type == "type":
+                continue
+            theirs = _default(attribute)
+            if attribute.name == "dilations":
+                assert ours is None
+                assert set(theirs) == {1}
+            elif isinstance(theirs, float):
+                assert ours == pytest.approx(theirs)
+            else:
+                assert ours == theirs
+        else:
+            assert attribute.name in TYPE_ATTRIBUTES | operation.inert
+    assert not settings
+    outputs = tuple(one.name for one in definition.output_arg)
+    assert len(outputs) == 1 or OUTPUTS[name] == outputs
 
 
 # Hostile and damaged folders ----------------------------------------------------------------------

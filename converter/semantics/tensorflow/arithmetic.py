@@ -50,9 +50,21 @@ def batch_matmul(
     adj_y: bool = False,
     grad_x: bool = False,
     grad_y: bool = False,
-    Tout: Any = None,
 ) -> Any:
-    if Tout is not None and not traced(x) and not traced(y):
+    return tensorflow.matmul(x, y, adj_x, adj_y)
+
+
+def batch_matmul_3(
+    x: Any,
+    y: Any,
+    *,
+    Tout: Any,
+    adj_x: bool = False,
+    adj_y: bool = False,
+    grad_x: bool = False,
+    grad_y: bool = False,
+) -> Any:
+    if not traced(x) and not traced(y):
         x, y = elementwise.cast(x, dtype=Tout), elementwise.cast(y, dtype=Tout)
     return tensorflow.matmul(x, y, adj_x, adj_y)
 
@@ -161,8 +173,8 @@ def _keras(name: str) -> Callable[..., Any]:
 
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Abs": linking.absolute,
-    "Add": np.add,
-    "AddV2": np.add,
+    "Add": elementwise.add,
+    "AddV2": elementwise.add,
     "AddN": add_n,
     "Div": divide,
     "DivNoNan": elementwise.divide_no_nan,
@@ -175,16 +187,16 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Log": algebra.log,
     "Log1p": elementwise.log1p,
     "LogSoftmax": log_softmax,
-    "Mul": np.multiply,
-    "MulNoNan": np.multiply,
-    "Neg": np.negative,
+    "Mul": elementwise.multiply,
+    "MulNoNan": elementwise.multiply,
+    "Neg": elementwise.negative,
     "Pow": elementwise.power,
     "RealDiv": divide,
     "Reciprocal": linking.reciprocal,
     "SelectV2": elementwise.where,
     "Sigmoid": algebra.sigmoid,
     "Softmax": softmax,
-    "Sub": np.subtract,
+    "Sub": elementwise.subtract,
     "Tanh": algebra.tanh,
     "Round": linking.round_,
 }
@@ -209,10 +221,10 @@ OPERATIONS: dict[str, Operation] = {
     "ArgMin": Operation(arg_min, labels=True),
     "BatchMatMul": Operation(batch_matmul, product=True),
     "BatchMatMulV2": Operation(batch_matmul, product=True),
-    "BatchMatMulV3": Operation(batch_matmul, product=True),
+    "BatchMatMulV3": Operation(batch_matmul_3, product=True),
     "BiasAdd": Operation(bias_add),
     "ClipByValue": Operation(clip_by_value, infinite=frozenset({1, 2}), elementwise=True),
-    "BiasAddV1": Operation(np.add),
+    "BiasAddV1": Operation(elementwise.add),
     "Select": Operation(select),
     "Cumsum": Operation(cumsum),
     "Einsum": Operation(einsum),

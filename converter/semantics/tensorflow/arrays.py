@@ -127,14 +127,24 @@ def strided_slice(
     )
 
 
+def _places(indices: Any, policy: str = "") -> Any:
+    """Return indices; beyond the beginning they are an error or zeros, and never the end."""
+    if policy not in ("", "ERROR"):
+        raise NotAffine("has places beyond the ends of an array that are passed over")
+    if isinstance(indices, np.ndarray) and np.any(indices < 0):
+        raise NotAffine("picks or places by a negative index")
+    return indices
+
+
 def gather(params: Any, indices: Any, axis: Any = 0, *, batch_dims: int = 0) -> Any:
     if batch_dims:
         raise NotAffine("gathers batch by batch, which is not supported")
+    indices = _places(indices)
     return placement.take(params, indices, axis=number(axis, "an axis"))
 
 
 def gather_1(params: Any, indices: Any, *, validate_indices: bool = True) -> Any:
-    return placement.take(params, indices, axis=0)
+    return placement.take(params, _places(indices), axis=0)
 
 
 def resource_gather(
@@ -146,13 +156,13 @@ def resource_gather(
 def gather_nd(params: Any, indices: Any, *, bad_indices_policy: str = "") -> Any:
     if traced(indices):
         raise NotAffine("picks by an index that depends on the input")
-    return indexing.gather_nd(params, np.asarray(indices))
+    return indexing.gather_nd(params, _places(np.asarray(indices), bad_indices_policy))
 
 
-def scatter_nd(indices: Any, updates: Any, shape: Any) -> Any:
+def scatter_nd(indices: Any, updates: Any, shape: Any, *, bad_indices_policy: str = "") -> Any:
     sizes = whole(shape, "a shape")
     check_size(sizes)
-    return placement.scatter(indices, updates, shape=sizes)
+    return placement.scatter(_places(indices, bad_indices_policy), updates, shape=sizes)
 
 
 def pad(input: Any, paddings: Any) -> Any:
@@ -284,7 +294,7 @@ def batch_to_space(input: Any, block_shape: Any, crops: Any) -> Any:
     return movement.get_item(x, [slice(None), *cut, Ellipsis])
 
 
-def diag_part_of(input: Any, k: Any, padding_value: Any, *, align: str = "RIGHT_LEFT") -> Any:
+def diag_part_of(input: Any, k: Any, padding_value: Any) -> Any:
     bounds = set(whole(k, "a diagonal"))
     if len(bounds) != 1:
         raise NotAffine("takes several diagonals at once, which is not supported")
@@ -301,10 +311,7 @@ _SECOND = frozenset({1})
 OPERATIONS: dict[str, Operation] = {
     **{
         name: Operation(identity, moves="first", labels=True, elementwise=True)
-        for name in (
-            *("Identity", "StopGradient", "Snapshot"),
-            "DisableCopyOnRead",
-        )
+        for name in ("Identity", "StopGradient", "Snapshot")
     },
     "EnsureShape": Operation(identity, moves="first", labels=True, inert=frozenset({"shape"})),
     "CheckNumerics": Operation(identity, moves="first", inert=frozenset({"message"})),
@@ -322,7 +329,7 @@ OPERATIONS: dict[str, Operation] = {
     "MatrixBandPart": Operation(matrix_band_part),
     "MatrixDiagPart": Operation(diag_part, moves="first"),
     "MatrixDiagPartV2": Operation(diag_part_of, moves="first"),
-    "MatrixDiagPartV3": Operation(diag_part_of, moves="first"),
+    "MatrixDiagPartV3": Operation(diag_part_of, moves="first", inert=frozenset({"align"})),
     "MirrorPad": Operation(mirror_pad),
     "OneHot": Operation(one_hot),
     "OnesLike": Operation(ones_like),
