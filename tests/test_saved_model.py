@@ -315,11 +315,12 @@ def test_a_keras_export(folder):
 
 def test_variables_of_one_name_constants_and_types(folder):
     model = converter.fold(folder / "module", output="two")
-    assert model.feature_names == ("a[0]", "a[1]", "b[0]", "b[1]", "b[2]", "b[3]")
-    np.testing.assert_allclose(np.diag(model.coef[:, 2:]), [1.5, 2.5, -0.5, 4.0])
+    # The function's own order, which its signature does not keep.
+    assert model.feature_names == ("b[0]", "b[1]", "b[2]", "b[3]", "a[0]", "a[1]")
+    np.testing.assert_allclose(np.diag(model.coef[:, :4]), [1.5, 2.5, -0.5, 4.0])
     np.testing.assert_allclose(model.intercept, 0.25 * np.arange(1.0, 5.0))
     model = converter.fold(folder / "module", output="one")
-    np.testing.assert_allclose(np.diag(model.coef[:, :2]), [1.5, -2.5])
+    np.testing.assert_allclose(np.diag(model.coef[:, 4:]), [1.5, -2.5])
 
 
 def test_signatures_are_chosen_by_name(folder):
@@ -358,6 +359,35 @@ def test_a_folder_of_keras_2_says_how_it_was_trained():
     for name in ("price", "kind"):
         model = converter.fold(path, output=name)
         np.testing.assert_allclose(model.predict(arrays), arrays[name], rtol=1e-9)
+
+
+def test_inputs_and_outputs_of_an_export_keep_their_order(tmp_path):
+    keras.config.set_floatx("float64")
+    z, a = keras.Input((2,), name="z"), keras.Input((1,), name="a")
+    outputs = [layers.Dense(1)(one) for one in (z, a, *[z] * 9)]
+    model = keras.Model([z, a], outputs)
+    model.export(str(tmp_path / "m"), verbose=False)
+    found = converter.inspect(tmp_path / "m")
+    assert [one.name for one in found.inputs] == ["z", "a"]
+    assert [one.name for one in found.outputs] == [f"output_{n}" for n in range(11)]
+
+
+def test_a_sequential_model_of_keras_2_says_how_it_was_trained():
+    path = FIXTURES / "tf_keras_saved" / "sequential"
+    model = converter.fold(path)
+    assert (model.loss, model.link) == ("binary_crossentropy", "logit")
+    with np.load(path.with_suffix(".npz")) as saved:
+        np.testing.assert_allclose(model.predict(saved["input_1"]), saved["dense"], rtol=1e-9)
+
+
+def test_training_that_cannot_be_made_out_is_said(copy):
+    path = copy()
+    metadata = path / "keras_metadata.pb"
+    metadata.write_bytes(metadata.read_bytes().replace(b"batch_input_shape", b"batch_output_shap"))
+    _cut(metadata, 0.5)
+    found = converter.inspect(path, output="price")
+    assert found.verdict == "affine"
+    assert any("cannot be made out" in note for note in found.notes)
 
 
 def test_verification_runs_the_signature(folder):

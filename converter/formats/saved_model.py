@@ -7,6 +7,7 @@ function is bound to, and the checkpoint's keys for these objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -149,6 +150,8 @@ class _Model:
         self._checkpoint: Checkpoint | None = None
         self._objects: dict[int, str] = {}
         self._changed: dict[str, frozenset[int]] = {}
+        # Of the calls inside the signature's function: what they are given, and what they return.
+        self.inner: list[tuple[list[str], list[str]]] = []
         self._count = 0
         self._written = 0
 
@@ -171,14 +174,14 @@ class _Model:
             wanted = _canonical(entry.get("value", {}).get("name", ""))
             outputs.append(Output(entry.get("key", ""), self._edge(body, wanted)))
         inputs = [Input(edges[key], one.shape, one.dtype) for key, one in feeds.items()]
-        order = self._order(signature, list(feeds))
+        order = self._order(list(edges.values()))
         return _renamed(
             Network(
                 path=shown,
                 format="saved_model",
                 dialect="tensorflow",
                 inputs=tuple(inputs[place] for place in order),
-                outputs=tuple(outputs),
+                outputs=tuple(self._sorted(outputs)),
                 nodes=tuple(self.out),
                 constants=self.constants,
                 training=self._training(),
@@ -190,31 +193,36 @@ class _Model:
         )
 
     def _training(self) -> Training:
-        """Return what Keras 2 wrote down beside the graph; exports say nothing."""
+        """Return what Keras 2 wrote down beside the graph; exports say nothing.
+
+        None of it enters the numbers, so that what cannot be made out is said, and no more.
+        """
         if _METADATA not in self.folder:
             return Training()
-        record = Decoder(SCHEMA, self.folder.read(_METADATA, _METADATA_LIMIT)).decode(
-            "SavedMetadata"
-        )
-        for one in record.get("nodes", ()):
-            if one.get("node_path") != "root":
-                continue
-            told = load_json(one.get("metadata", ""), _METADATA)
-            model = parse_model(told)
-            if isinstance(model, Model):
-                names = model.output_names(len(model.outputs) or 1)
-                return training_of(model, told.get("training_config"), names)
-        return Training()
+        content = self.folder.read(_METADATA, _METADATA_LIMIT)
+        try:
+            return _told(Decoder(SCHEMA, content).decode("SavedMetadata"))
+        except (ModelFileError, TypeError, ValueError, LookupError, AttributeError):
+            note = f"what {_METADATA} says about the training cannot be made out"
+            return Training(notes=(note,))
 
-    def _order(self, signature: dict[str, Any], feeds: list[str]) -> list[int]:
-        """Return the inputs in the order of the function's arguments, else by name."""
-        placeholders = [key.rsplit(":", 1)[0] for key in feeds]
-        for entry in signature.get("outputs", ()):
-            node = self.nodes.get(entry.get("value", {}).get("name", "").rsplit(":", 1)[0], {})
-            given = [one.rsplit(":", 1)[0] for one in node.get("input", ())]
-            if node.get("op") in _CALLS and set(placeholders) <= set(given):
-                return sorted(range(len(feeds)), key=lambda place: given.index(placeholders[place]))
-        return sorted(range(len(feeds)), key=lambda place: feeds[place])
+    def _order(self, feeds: list[str]) -> list[int]:
+        """Return the inputs in the order of the function's arguments, else by name.
+
+        A signature sorts its inputs by name; the function that it was made of is what it calls.
+        """
+        for given, _ in self.inner:
+            if set(feeds) <= set(given):
+                return sorted(range(len(feeds)), key=lambda place: given.index(feeds[place]))
+        return sorted(range(len(feeds)), key=lambda place: feeds[place].split(":", 2)[2])
+
+    def _sorted(self, outputs: list[Output]) -> list[Output]:
+        """Return the outputs in the order in which that function returns them, else by name."""
+        edges = [one.edge for one in outputs]
+        for _, returned in self.inner:
+            if set(edges) <= set(returned) and len(set(edges)) == len(edges):
+                return sorted(outputs, key=lambda one: returned.index(one.edge))
+        return sorted(outputs, key=lambda one: _counted(one.name))
 
     def _new(self) -> str:
         self._count += 1
@@ -316,7 +324,10 @@ class _Model:
             inputs = inputs[: len(inputs) - len(captured)] + [self._object(one) for one in captured]
         if not body.depth:
             inputs = self._without_changed(str(name), inputs)
-        return self._inlined(str(name), inputs, f"{shown}/" if body.depth else "", body.depth)
+        made = self._inlined(str(name), inputs, f"{shown}/" if body.depth else "", body.depth)
+        if body.depth == 1:
+            self.inner.append((inputs, made))
+        return made
 
     def _branches(
         self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]
@@ -546,6 +557,34 @@ def _renamed(network: Network, names: dict[str, str]) -> Network:
         outputs=tuple(replace(one, edge=name(one.edge)) for one in network.outputs),
         nodes=tuple(map(node, network.nodes)),
     )
+
+
+def _told(record: dict[str, Any]) -> Training:
+    """Return what the root among Keras 2's records of a model says about its training."""
+    for one in record.get("nodes", ()):
+        if one.get("node_path") == "root":
+            told = _listed(load_json(one.get("metadata", ""), _METADATA))
+            model = parse_model(told)
+            if isinstance(model, Model):
+                names = model.output_names(len(model.outputs) or 1)
+                return training_of(model, told.get("training_config"), names)
+    return Training()
+
+
+def _listed(value: Any) -> Any:
+    """Return a record with its tuples and shapes, which are written as objects, as lists."""
+    if isinstance(value, dict):
+        if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
+            value = value["items"]
+        else:
+            return {key: _listed(one) for key, one in value.items()}
+    return [_listed(one) for one in value] if isinstance(value, list) else value
+
+
+def _counted(name: str) -> tuple[Any, ...]:
+    """Return a key by which ``output_10`` comes behind ``output_9``."""
+    parts = re.split(r"(\d{1,18})", name)
+    return tuple((int(one), "") if place % 2 else (-1, one) for place, one in enumerate(parts))
 
 
 def _by_name(nodes: Any) -> dict[str, dict[str, Any]]:
