@@ -179,6 +179,17 @@ def load_json(text: bytes | str, what: str) -> dict[str, Any]:
     return as_dict(value, what)
 
 
+def without_marks(value: Any) -> Any:
+    """Return parsed JSON in which Keras 2 marked tuples as such, with lists in their place."""
+    if isinstance(value, list):
+        return [without_marks(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "__tuple__" and isinstance(value.get("items"), list):
+        return [without_marks(one) for one in value["items"]]
+    return {key: without_marks(one) for key, one in value.items()}
+
+
 def as_dict(value: Any, what: str) -> dict[str, Any]:
     """Return `value`, which must be a JSON object."""
     if not isinstance(value, dict):

@@ -306,7 +306,7 @@ OPERATIONS: dict[str, Operation] = {
     "BatchToSpaceND": Operation(batch_to_space),
     "BroadcastTo": Operation(broadcast_to, moves="first", shape_operands=_SECOND),
     "Cast": Operation(cast, elementwise=True),
-    "ConcatV2": Operation(concat, moves="all"),
+    "ConcatV2": Operation(concat, moves="all but last"),
     "ExpandDims": Operation(expand_dims, moves="first", labels=True),
     "Fill": Operation(fill, shape_operands=frozenset({0})),
     "Gather": Operation(gather_1, moves="first"),
