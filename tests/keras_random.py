@@ -118,22 +118,24 @@ def convolution_2d(b):
     if v := b.one(3):
         kind = b.of((layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose))
         number = () if kind is layers.DepthwiseConv2D else (b.of((1, 2)),)
-        b.call(
-            kind(*number, b.of((1, 2)), padding=b.of(("same", "valid")), strides=b.of((1, 2))), v
-        )
+        padding = b.of(("same", "valid")) if min(v.shape[:-1]) > 1 else "same"
+        b.call(kind(*number, b.of((1, 2)), padding=padding, strides=b.of((1, 2))), v)
 
 
 def pooling(b):
     v = b.one(2, 3)
-    if v and v.rank == 2:
+    if not v:
+        return
+    padding = b.of(("same", "valid")) if min(v.shape[:-1]) > 1 else "same"
+    if v.rank == 2:
         pooled = (
-            layers.AveragePooling1D(2, b.of((1, 2)), padding=b.of(("same", "valid"))),
+            layers.AveragePooling1D(2, b.of((1, 2)), padding=padding),
             layers.GlobalAveragePooling1D(keepdims=b.yes()),
         )
         b.call(b.of(pooled), v)
-    elif v:
+    else:
         pooled = (
-            layers.AveragePooling2D(2, b.of((1, 2)), padding=b.of(("same", "valid"))),
+            layers.AveragePooling2D(2, b.of((1, 2)), padding=padding),
             layers.GlobalAveragePooling2D(keepdims=b.yes()),
         )
         b.call(b.of(pooled), v)
