@@ -16,7 +16,7 @@ import numpy as np
 
 from converter.errors import ModelFileError, SignatureError, printable
 from converter.formats.containers import Folder
-from converter.formats.keras_config import Model, load_json, parse_model
+from converter.formats.keras_config import Model, load_json, parse_model, without_mark
 from converter.formats.keras_training import training_of
 from converter.formats.protobuf import Decoder
 from converter.formats.tensorflow_checkpoint import Checkpoint, sizes_of
@@ -186,7 +186,7 @@ class _Model:
         for one in record.get("nodes", ()):
             if one.get("node_path") != "root":
                 continue
-            told = load_json(one.get("metadata", ""), _METADATA)
+            told = load_json(one.get("metadata", ""), _METADATA, hook=without_mark)
             model = parse_model(told)
             if isinstance(model, Model):
                 names = model.output_names(len(model.outputs) or 1)

@@ -27,8 +27,8 @@ class Rule:
         then serves constants only.
     shape_operands : frozenset of int
         Operands that give a shape and not numbers.
-    moves : {"", "first", "all"}
-        The operation only moves elements: of its first operand, or of all.
+    moves : {"", "first", "all", "all but last"}
+        The operation only moves elements: of its first operand, of all, or of all but the last.
     reads_shape : bool
         The result is read off the operand's shape.
     keeps_shape : bool
@@ -50,7 +50,7 @@ class Rule:
     call: Callable[..., Sequence[Any]]
     refusal: str = ""
     shape_operands: frozenset[int] = frozenset()
-    moves: Literal["", "first", "all"] = ""
+    moves: Literal["", "first", "all", "all but last"] = ""
     reads_shape: bool = False
     keeps_shape: bool = False
     infinite: frozenset[int] = frozenset()

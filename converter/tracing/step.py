@@ -427,12 +427,11 @@ class Step:
             for mask in known:
                 joint = joint | mask
             return [_dependent(results[0], np.broadcast_to(joint, shape), shaped)]
-        if not rule.moves or any(rule.moves == "first" and position for position in where):
+        count = {"": 0, "first": 1, "all": len(masks), "all but last": len(masks) - 1}[rule.moves]
+        if not count or any(position >= count for position in where):
             return [_all_dependent(result) for result in results]
-        moved = [
-            _mask_of(operand, mask) if rule.moves == "all" or position == 0 else operand
-            for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
-        ]
+        moved = [_mask_of(*pair) for pair in zip(operands[:count], masks[:count], strict=True)]
+        moved += operands[count:]
         return [
             _dependent(result, mask, shaped)
             for result, mask in zip(results, rule.call(moved), strict=False)

@@ -27,7 +27,7 @@ class Operation:
     function: Callable[..., Any] | None
     refusal: str = ""
     keeps_shape: bool = False
-    moves: Literal["", "first", "all"] = ""
+    moves: Literal["", "first", "all", "all but last"] = ""
     elementwise: bool = False
     labels: bool = False
     reads_shape: bool = False
