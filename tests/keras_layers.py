@@ -191,6 +191,10 @@ def poolings() -> Iterator[tuple[str, Shape, Callable[[], Any]]]:
                 _image(rank, 4, 2, data_format),
                 lambda layer=layer, said=said: layer(**said),
             )
+    padded = {"pool_size": 3, "padding": "same"}
+    yield "MaxPooling1D-lone", (1, 3), lambda: layers.MaxPooling1D(**padded)
+    yield "MaxPooling2D-lone", (1, 1, 2), lambda: layers.MaxPooling2D(**padded, strides=1)
+    yield "MaxPooling2D-not-lone", (1, 2, 2), lambda: layers.MaxPooling2D(**padded, strides=1)
     yield "GlobalMaxPooling2D-one", (1, 1, 3), lambda: layers.GlobalMaxPooling2D()
     yield "GlobalMaxPooling1D-one-kept", (1, 3), lambda: layers.GlobalMaxPooling1D(keepdims=True)
     for rank, made, data_format in itertools.product((1, 2, 3), (1, 2, 3, 4), FORMATS):

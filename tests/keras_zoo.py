@@ -133,6 +133,15 @@ def nested_frozen() -> keras.Model:
     return keras.Sequential([keras.Input((3,)), deep, layers.Dense(1)])
 
 
+def nested_and_shared() -> keras.Model:
+    """A model inside another, which is called beside the two that hold it."""
+    one = keras.Sequential([keras.Input((3,)), layers.Dense(3, name="first")], name="one")
+    two = keras.Sequential([keras.Input((3,)), one, layers.Dense(3, name="second")], name="two")
+    three = keras.Sequential([keras.Input((3,)), two, layers.Dense(2, name="third")], name="three")
+    x = keras.Input((3,))
+    return keras.Model(x, [three(x), three(two(one(x)))])
+
+
 def nested_outputs() -> keras.Model:
     """A nested model whose first and later calls are outputs of the model around it."""
     inner_input = keras.Input((2,))
@@ -240,6 +249,7 @@ AFFINE: dict[str, Callable[[], keras.Model]] = {
         shared_layers,
         nested,
         nested_frozen,
+        nested_and_shared,
         nested_outputs,
         confusing_names,
         training_only,

@@ -136,6 +136,14 @@ def means() -> onnx.ModelProto:
     return g.model([g.add("Add", a, b)], {"x": [ROWS, 6]})
 
 
+def lone_maxima() -> onnx.ModelProto:
+    """Each window sees one element and padding, which is never the largest."""
+    g = Graph()
+    h = g.add("Reshape", "x", g.integers(0, 2, 3))
+    h = g.add("MaxPool", h, kernel_shape=[2], strides=[3], pads=[1, 1])
+    return g.model([g.add("Flatten", h)], {"x": [ROWS, 6]})
+
+
 def exported_reshape() -> onnx.ModelProto:
     """The way exporters flatten: read the number of rows, and reshape with it."""
     g = Graph()
@@ -259,6 +267,7 @@ AFFINE: dict[str, Callable[[], onnx.ModelProto]] = {
         normalised,
         movements,
         means,
+        lone_maxima,
         exported_reshape,
         zeros_of_batch,
         size_of_features,

@@ -133,3 +133,25 @@ def test_files_of_keras_1_and_the_first_of_keras_2(path):
         np.testing.assert_allclose(
             values, expected.reshape(len(expected), -1), rtol=3e-6, atol=1e-5
         )
+
+
+#: Written by a Keras that is not installed; see fixtures/keras_versions.py.
+OTHER_VERSIONS = [
+    *(f"keras_2_12/{name}" for name in ("chain.h5", "chain.keras", "steps")),
+    *("keras_2_12/branches.keras", "keras_3_0/chain.h5", "keras_3_0/chain.keras"),
+    *("keras_3_0/branches.keras", "keras_3_0/sequences.keras", "keras_3_0/functions"),
+]
+
+
+@pytest.mark.parametrize("name", OTHER_VERSIONS)
+def test_files_of_other_versions_of_keras(name):
+    path = FIXTURES / name
+    with np.load(path.with_suffix(".npz")) as saved:
+        inputs = [saved[key] for key in saved if key.startswith("input")]
+        outputs = [saved[key] for key in saved if key.startswith("output")]
+    report = converter.inspect(path)
+    assert len(report.outputs) == len(outputs)
+    assert (report.loss == "mean_squared_error") == (name != "keras_3_0/functions")
+    for place, expected in enumerate(outputs):
+        found = converter.fold(path, output=place).predict(inputs)
+        np.testing.assert_allclose(found, expected.reshape(len(expected), -1), rtol=1e-12)

@@ -44,6 +44,12 @@ AFFINE: dict[str, Callable] = {
     "bias_add": lambda x: tf.nn.bias_add(x, V4),
     "reshape": lambda x: tf.reshape(x, [-1, 12]),
     "reshape_by_rows": lambda x: tf.reshape(x, [tf.shape(x)[0], 6, 2]),
+    "reshape_by_padded_shape": lambda x: tf.reshape(
+        x, tf.pad(tf.shape(x), [[tf.maximum(3 - tf.rank(x), 0), 0]], constant_values=1)
+    ),
+    "reshape_by_joined_shape": lambda x: tf.reshape(
+        x, tf.concat([tf.reshape(tf.shape(x)[:1], [-1]), [2, 6]], axis=0)
+    ),
     "squeeze": lambda x: tf.squeeze(tf.expand_dims(x, 1), [1]),
     "transpose": lambda x: tf.transpose(x, [0, 2, 1]),
     "concat": lambda x: tf.concat([x, 2.0 * x], axis=1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,8 +168,10 @@ class Model:
             yield from layer.walk(prefix)
 
 
-def load_json(text: bytes | str, what: str) -> dict[str, Any]:
-    """Parse JSON that must be an object.
+def load_json(
+    text: bytes | str, what: str, hook: Callable[[dict[str, Any]], Any] | None = None
+) -> dict[str, Any]:
+    """Parse JSON that must be an object; a hook may put something else in an object's place.
 
     Raises
     ------
@@ -177,11 +179,18 @@ def load_json(text: bytes | str, what: str) -> dict[str, Any]:
         If it is not.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_hook=hook)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ModelFileError(f"{what} is not readable JSON: {printable(reason)}") from None
     return as_dict(value, what)
+
+
+def without_mark(record: dict[str, Any]) -> Any:
+    """Return a parsed JSON object, or the list in place of what Keras 2 marked as a tuple."""
+    if record.get("class_name") == "__tuple__" and isinstance(record.get("items"), list):
+        return record["items"]
+    return record
 
 
 def as_dict(value: Any, what: str) -> dict[str, Any]:

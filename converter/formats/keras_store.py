@@ -160,7 +160,7 @@ class _Walk:
         first = self.visited.setdefault(layer.shared_id, layer)
         if first is layer:
             return False
-        if first.config != layer.config or first.class_name != layer.class_name:
+        if not _alike(first.config, layer.config) or first.class_name != layer.class_name:
             raise ModelFileError(
                 f"says that {printable(first.name)!r} and {printable(layer.name)!r} are one layer, "
                 "with different settings"
@@ -227,6 +227,27 @@ class _Walk:
                 _check_copy(layer, role, values)
             else:
                 layer.weights[role.name] = values
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Compare two configurations, which name the objects that they share or do not."""
+    pairs = [(first, second)]
+    while pairs:
+        one, other = pairs.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, dict):
+            keys, others = (set(record) - {"shared_object_id"} for record in (one, other))
+            if keys != others:
+                return False
+            pairs.extend((one[key], other[key]) for key in keys)
+        elif isinstance(one, list):
+            if len(one) != len(other):
+                return False
+            pairs.extend(zip(one, other, strict=True))
+        elif one != other:
+            return False
+    return True
 
 
 def _share(first: Layer, second: Layer) -> None:

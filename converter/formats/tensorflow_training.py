@@ -6,7 +6,7 @@ from typing import Any
 
 from converter.errors import ModelFileError
 from converter.formats.containers import Folder
-from converter.formats.keras_config import Model, load_json, parse_model
+from converter.formats.keras_config import Model, load_json, parse_model, without_mark
 from converter.formats.keras_training import training_of
 from converter.formats.protobuf import Decoder
 from converter.formats.tensorflow_protos import SCHEMA
@@ -33,19 +33,9 @@ def _of_root(record: dict[str, Any]) -> Training:
     """Return what the root among Keras 2's records of a model says about its training."""
     for one in record.get("nodes", ()):
         if one.get("node_path") == "root":
-            found = _listed(load_json(one.get("metadata", ""), NAME))
+            found = load_json(one.get("metadata", ""), NAME, hook=without_mark)
             model = parse_model(found)
             if isinstance(model, Model):
                 names = model.output_names(len(model.outputs) or 1)
                 return training_of(model, found.get("training_config"), names)
     return Training()
-
-
-def _listed(value: Any) -> Any:
-    """Return a record with its tuples and shapes, which are written as objects, as lists."""
-    if isinstance(value, dict):
-        if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
-            value = value["items"]
-        else:
-            return {key: _listed(one) for key, one in value.items()}
-    return [_listed(one) for one in value] if isinstance(value, list) else value

@@ -197,6 +197,21 @@ def patches(x: Any, index: np.ndarray, fill: float = 0.0) -> Any:
     return np.take(flat, index, axis=2)
 
 
+def lone(index: np.ndarray) -> np.ndarray | None:
+    """Return the places of the elements of windows that hold one element each, else None.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (K, O)
+        See `patches`. Padding is no element: a maximum never chooses it.
+
+    Returns
+    -------
+    ndarray of int, shape (1, O), or None
+    """
+    return index.max(axis=0, keepdims=True) if ((index >= 0).sum(axis=0) == 1).all() else None
+
+
 def averages(x: Any, windows: Windows, *, padding: bool = False) -> Any:
     """Return the mean of each window of a value (N, C, *spatial).
 
@@ -215,6 +230,10 @@ def averages(x: Any, windows: Windows, *, padding: bool = False) -> Any:
     """
     index = windows.index(x)
     counted = index >= 0
+    single = None if padding else lone(index)
+    if single is not None:
+        # The mean of one element is the element, whatever it is a function of.
+        return np.reshape(patches(x, single), (*np.shape(x)[:2], *windows.output))
     if padding:
         within = np.ones((1,) * (2 * len(windows.kernel)), dtype=bool)
         for axis, where in enumerate(windows.positions()):

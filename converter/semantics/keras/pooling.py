@@ -19,7 +19,7 @@ from converter.semantics.keras.geometry import (
 )
 from converter.semantics.keras.layer import Layer
 from converter.semantics.precision import floating
-from converter.semantics.windows import Windows, averages, patches, sliding, spatial_shape
+from converter.semantics.windows import Windows, averages, lone, patches, sliding, spatial_shape
 from converter.tracing.affine import check_size, pin
 
 _CHOICE = "chooses the largest among values that depend on the input"
@@ -41,12 +41,14 @@ def max_pooling(
     x = to_first(x, data_format)
     windows = _windows(x, pool_size, strides, padding)
     shape = (*np.shape(x)[:2], *windows.output)
-    if max(windows.kernel) == 1:
-        return from_first(np.reshape(patches(x, windows.index(x)), shape), data_format)
+    index = windows.index(x)
+    single = lone(index)
+    if single is not None:
+        return from_first(np.reshape(patches(x, single), shape), data_format)
     if not isinstance(x, np.ndarray):
         raise NotAffine(_CHOICE, shape=np.shape(from_first(np.empty(shape), data_format)))
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    largest = np.max(patches(x, windows.index(x), lowest), axis=2)
+    largest = np.max(patches(x, index, lowest), axis=2)
     return from_first(np.reshape(largest, shape), data_format)
 
 

@@ -15,6 +15,7 @@ from converter.semantics.windows import (
     Windows,
     averages,
     extents,
+    lone,
     patches,
     per_axis,
     sliding,
@@ -145,12 +146,14 @@ def max_pool(
         raise ValueError(f"storage_order is {storage_order}")
     windows = _windows(X, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides)
     shape = (*X.shape[:2], *windows.output)
-    if max(windows.kernel) == 1 and not any(windows.before) and not any(windows.after):
-        return np.reshape(patches(X, windows.index(X)), shape), None
+    index = windows.index(X)
+    single = lone(index)
+    if single is not None:
+        return np.reshape(patches(X, single), shape), None
     if not isinstance(X, np.ndarray):
         raise NotAffine(_MAXIMUM, shape=shape)
     lowest = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
-    largest = np.max(patches(X, windows.index(X), lowest), axis=2)
+    largest = np.max(patches(X, index, lowest), axis=2)
     return np.reshape(largest, shape), None
 
 
