@@ -335,7 +335,7 @@ def test_sizes_are_bounded_before_anything_is_made(tmp_path, shape, make, change
 
 
 #: What a graph spells out in a form that is not recognised, or draws random numbers even then.
-_BY_ITS_CLASS_ALONE = ("Masking", "PReLU", "Random", "Solarization", "Pipeline")
+_BY_ITS_CLASS_ALONE = ("Masking", "PReLU", "Random", "Solarization", "Pipeline", "CutMix", "MixUp")
 
 
 def _exported(name, folder):
