@@ -111,6 +111,19 @@ class Graph:
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+def captured_edges(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the edges that graphs among a node's attributes read from outside themselves."""
+    graphs = [value for value in attributes.values() if isinstance(value, Graph)]
+    if not graphs:
+        return ()
+    names: dict[str, None] = {}
+    for graph in graphs:
+        own = {*graph.inputs, *graph.constants, *(o for n in graph.nodes for o in n.outputs)}
+        read = [name for n in graph.nodes for name in (*n.inputs, *n.captured)]
+        names.update(dict.fromkeys(n for n in (*read, *graph.outputs) if n and n not in own))
+    return tuple(names)
+
+
 class Loss(str):
     """The name of a training loss as Keras spells it, with its settings.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import struct
@@ -15,8 +16,12 @@ import pytest
 import tensorflow as tf
 from conftest import FIXTURES
 from keras import layers
+from tensorflow.python.framework import op_def_registry
 
 import converter
+from converter.formats.saved_model import _OUTPUTS as OUTPUTS
+from converter.semantics.tensorflow import _TYPES as TYPE_ATTRIBUTES
+from converter.semantics.tensorflow import OPERATIONS
 
 _R = np.random.default_rng(4)
 C42 = _R.uniform(0.5, 1.5, (4, 2))
@@ -88,10 +93,48 @@ AFFINE: dict[str, Callable] = {
         tf.cast(x[..., None], tf.float32), [1.5], [0.5], [0.25], [2.0], is_training=False
     )[0],
     "resize": lambda x: tf.image.resize(x[..., None], [5, 7]),
+    "resize_smooth": lambda x: tf.image.resize(x[..., None], [2, 7], antialias=True),
+    "resize_lanczos": lambda x: tf.image.resize(x[..., None], [5, 3], "lanczos3"),
+    "tensordot_by_rows": lambda x: tf.reshape(
+        tf.reshape(x, [-1, 4]) @ C42, tf.concat([tf.shape(x)[:2], [2]], 0)
+    ),
+    "repeat_by_rows": lambda x: tf.concat(tf.split(tf.repeat(x, 2, axis=1), 3, axis=1)[:2], 2),
+    "squeezed": lambda x: x + tf.squeeze(tf.constant(C34[None, :, :, None])),
+    "select_along_the_first_axis": lambda x: x[:, :, :3] * tf.raw_ops.Select(
+        condition=[True, False, True], x=C34[:, :3], y=-C34[:, :3]
+    ),
+    "branch_by_shape": lambda x: tf.cond(tf.shape(x)[1] > 2, lambda: 2.0 * x, lambda: x * x),
+    "branch_in_a_branch": lambda x: tf.cond(
+        tf.shape(x)[2] > 5,
+        lambda: tf.nn.relu(x),
+        lambda: tf.cond(tf.rank(x) > 2, lambda: x * V4 + 1.0, lambda: x * x),
+    ),
+    "whole_numbers": lambda x: x * tf.cast(
+        tf.constant([7, -7, 2, 9]) // 2 + tf.constant([7, -7, 2, 9]) % 4, tf.float64
+    ),
+    "bits": lambda x: x * tf.cast(tf.bitwise.right_shift(
+        tf.bitwise.bitwise_and(tf.constant([7, 200, 90, 1], tf.uint8), np.uint8(0xF8)),
+        np.uint8(1),
+    ), tf.float64),
+    "functions_of_constants": lambda x: x * tf.floor(tf.cos(tf.nn.relu(V4 - 1.0)) * 9.0),
+    "loop": lambda x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * 2.0), [0, x])[1],
+    "steps": lambda x: tf.transpose(
+        tf.scan(lambda a, b: 0.5 * a + b * V4, tf.transpose(x, [1, 0, 2])), [1, 0, 2]
+    ),
+    "blocks_of_rows": lambda x: tf.batch_to_space(
+        2.0 * tf.space_to_batch(x[..., None], [2, 2], [[0, 1], [0, 0]]), [2, 2], [[0, 1], [0, 0]]
+    ),
+    "scatter": lambda x: x * tf.scatter_nd([[1], [3]], tf.constant([2.0, 5.0], tf.float64), [4]),
+    "zeros_by_rows": lambda x: x[:, 0, :2] + tf.zeros([tf.shape(x)[0], 4], tf.float64) @ C42,
+    "bounds_of_the_type": lambda x: tf.saturate_cast(tf.cast(x, tf.float32), tf.float64),
 }  # fmt: skip
 
 REFUSED: dict[str, Callable] = {
     "relu": tf.nn.relu,
+    "relu_in_a_branch": lambda x: tf.cond(tf.rank(x) > 2, lambda: tf.nn.relu(x), lambda: x),
+    "branch_by_rows": lambda x: tf.cond(tf.shape(x)[0] > 2, lambda: x, lambda: 2.0 * x),
+    "bounds": lambda x: tf.minimum(tf.cast(x, tf.float32), 1e30),
+    "mask": lambda x: tf.where(tf.reduce_any(x != 0.0, axis=-1, keepdims=True), x, 1.0),
     "square": tf.square,
     "product": lambda x: x * x,
     "abs": tf.abs,
@@ -102,7 +145,16 @@ REFUSED: dict[str, Callable] = {
     "cast_and_back": lambda x: tf.cast(tf.cast(x, tf.int32), tf.float64),
     "mean_of_rows": lambda x: x - tf.reduce_mean(x, axis=0),
     "cond": lambda x: tf.cond(tf.reduce_sum(x) > 0.0, lambda: x, lambda: -x),
-    "loop": lambda x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * 2.0), [0, x])[1],
+    "loop_by_values": lambda x: tf.while_loop(
+        lambda y: tf.reduce_sum(y) > 1.0, lambda y: (y * 0.5,), [x]
+    )[0],
+    "loop_by_rows": lambda x: tf.while_loop(
+        lambda i, y: i < tf.shape(x)[0], lambda i, y: (i + 1, y * 2.0), [0, x]
+    )[1],
+    "relu_in_a_loop": lambda x: tf.while_loop(
+        lambda i, y: i < 2, lambda i, y: (i + 1, tf.nn.relu(y)), [0, x]
+    )[1],
+    "unrolled_over_rows": lambda x: tf.scan(lambda a, b: a + b, x),
     "random": lambda x: x + tf.random.normal([3, 4], dtype=tf.float64),
     "numpy": lambda x: tf.reshape(tf.numpy_function(lambda a: a, [x], tf.float64), [-1, 3, 4]),
     "rows": lambda x: tf.cast(tf.shape(x)[0], tf.float64) * x,
@@ -119,6 +171,10 @@ LINKED: dict[str, tuple[Callable, str]] = {
 
 def _kernel_1d() -> np.ndarray:
     return np.random.default_rng(1).uniform(-1.0, 1.0, (2, 4, 3))
+
+
+def _endless(x):
+    return tf.while_loop(lambda i, y: i >= 0, lambda i, y: (i * 1, y), [0, x])[1]
 
 
 def _answering(function: Callable) -> Callable:
@@ -145,7 +201,8 @@ def folder(tmp_path_factory):
     spec = [tf.TensorSpec([None, 3, 4], tf.float64, name="x")]
     module = _Module()
     signatures = {}
-    for name, function in {**AFFINE, **REFUSED, **{k: f for k, (f, _) in LINKED.items()}}.items():
+    linked = {name: function for name, (function, _) in LINKED.items()}
+    for name, function in {**AFFINE, **REFUSED, **linked, "endless": _endless}.items():
         call = tf.function(_answering(function), input_signature=spec)
         signatures[name] = call.get_concrete_function()
         setattr(module, f"call_{name}", call)
@@ -164,9 +221,35 @@ def folder(tmp_path_factory):
         module.steps.assign_add(1)
         return b * tf.cast(module.steps, tf.float64)
 
-    module.inner, module.counted = inner, counted
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float64, name="b")])
+    def counting(b):
+        module.steps.assign_add(1)
+        return b * module.scale
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float64, name="b")])
+    def branched(b):
+        tf.cond(
+            tf.constant(True),
+            lambda: module.scale.assign(2.0 * module.scale),
+            lambda: module.scale.assign_add(module.scale),
+        )
+        return b * module.scale
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float64, name="b")])
+    def looped(b):
+        for _ in tf.range(3):
+            module.scale.assign_add(module.scale)
+        return b * module.scale
+
+    for function in (inner, counted, counting, branched, looped):
+        setattr(module, f"call_{function.__name__}", function)
     tf.saved_model.save(
-        module, str(where / "module"), signatures={"serving_default": inner, "counted": counted}
+        module,
+        str(where / "module"),
+        signatures={
+            "serving_default": inner,
+            **{one.__name__: one for one in (counted, counting, branched, looped)},
+        },
     )
 
     keras.config.set_floatx("float64")
@@ -206,7 +289,7 @@ def test_affine(folder, values, name):
     points, expected = values
     folded = converter.fold(folder / "ops", signature=name)
     assert folded.link == "identity"
-    single = name in ("cast", "batch_norm", "resize")
+    single = name in ("cast", "batch_norm", "bounds_of_the_type") or name.startswith("resize")
     np.testing.assert_allclose(
         folded.predict(points), expected[name].reshape(5, -1), rtol=0, atol=2e-5 if single else 1e-9
     )
@@ -238,11 +321,12 @@ def test_a_keras_export(folder):
 
 def test_variables_of_one_name_constants_and_types(folder):
     model = converter.fold(folder / "module", output="two")
-    assert model.feature_names == ("a[0]", "a[1]", "b[0]", "b[1]", "b[2]", "b[3]")
-    np.testing.assert_allclose(np.diag(model.coef[:, 2:]), [1.5, 2.5, -0.5, 4.0])
+    # The function's own order, which its signature does not keep.
+    assert model.feature_names == ("b[0]", "b[1]", "b[2]", "b[3]", "a[0]", "a[1]")
+    np.testing.assert_allclose(np.diag(model.coef[:, :4]), [1.5, 2.5, -0.5, 4.0])
     np.testing.assert_allclose(model.intercept, 0.25 * np.arange(1.0, 5.0))
     model = converter.fold(folder / "module", output="one")
-    np.testing.assert_allclose(np.diag(model.coef[:, :2]), [1.5, -2.5])
+    np.testing.assert_allclose(np.diag(model.coef[:, 4:]), [1.5, -2.5])
 
 
 def test_signatures_are_chosen_by_name(folder):
@@ -254,9 +338,20 @@ def test_signatures_are_chosen_by_name(folder):
         converter.inspect(FIXTURES / "marriages.keras", signature="serving_default")
 
 
-def test_a_function_that_changes_its_variables_is_refused(folder):
-    (finding,) = converter.inspect(folder / "module", signature="counted").findings
+@pytest.mark.parametrize("name", ["counted", "branched", "looped"])
+def test_a_function_that_changes_its_variables_is_refused(folder, name):
+    (finding,) = converter.inspect(folder / "module", signature=name).findings
     assert "changes a variable" in finding.reason
+
+
+def test_loops_without_end_are_stopped(folder):
+    with pytest.raises(converter.ModelFileError, match="more than 100,000 operations"):
+        converter.inspect(folder / "ops", signature="endless")
+
+
+def test_a_variable_that_is_changed_and_not_computed_with_does_no_harm(folder):
+    model = converter.fold(folder / "module", signature="counting")
+    np.testing.assert_allclose(np.diag(model.coef), [1.5, 2.5, -0.5, 4.0])
 
 
 def test_a_folder_of_keras_2_says_how_it_was_trained():
@@ -270,6 +365,35 @@ def test_a_folder_of_keras_2_says_how_it_was_trained():
     for name in ("price", "kind"):
         model = converter.fold(path, output=name)
         np.testing.assert_allclose(model.predict(arrays), arrays[name], rtol=1e-9)
+
+
+def test_inputs_and_outputs_of_an_export_keep_their_order(tmp_path):
+    keras.config.set_floatx("float64")
+    z, a = keras.Input((2,), name="z"), keras.Input((1,), name="a")
+    outputs = [layers.Dense(1)(one) for one in (z, a, *[z] * 9)]
+    model = keras.Model([z, a], outputs)
+    model.export(str(tmp_path / "m"), verbose=False)
+    found = converter.inspect(tmp_path / "m")
+    assert [one.name for one in found.inputs] == ["z", "a"]
+    assert [one.name for one in found.outputs] == [f"output_{n}" for n in range(11)]
+
+
+def test_a_sequential_model_of_keras_2_says_how_it_was_trained():
+    path = FIXTURES / "tf_keras_saved" / "sequential"
+    model = converter.fold(path)
+    assert (model.loss, model.link) == ("binary_crossentropy", "logit")
+    with np.load(path.with_suffix(".npz")) as saved:
+        np.testing.assert_allclose(model.predict(saved["input_1"]), saved["dense"], rtol=1e-9)
+
+
+def test_training_that_cannot_be_made_out_is_said(copy):
+    path = copy()
+    metadata = path / "keras_metadata.pb"
+    metadata.write_bytes(metadata.read_bytes().replace(b"batch_input_shape", b"batch_output_shap"))
+    _cut(metadata, 0.5)
+    found = converter.inspect(path, output="price")
+    assert found.verdict == "affine"
+    assert any("cannot be made out" in note for note in found.notes)
 
 
 def test_verification_runs_the_signature(folder):
@@ -293,6 +417,44 @@ def test_reading_imports_no_tensorflow(folder):
         "assert not {'tensorflow', 'keras', 'google'} & {n.split('.')[0] for n in sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _default(attribute):
+    if not attribute.HasField("default_value"):
+        return inspect.Parameter.empty
+    value = attribute.default_value
+    kind = value.WhichOneof("value")
+    if kind == "list":
+        return (*value.list.i, *value.list.s, *value.list.f, *value.list.b)
+    found = getattr(value, kind)
+    return found.decode() if kind == "s" else found
+
+
+@pytest.mark.parametrize("name", [n for n, one in OPERATIONS.items() if one.function])
+def test_attributes_are_tensorflows_own_with_its_defaults(name):
+    """Files leave out attributes that have TensorFlow's default."""
+    definition = op_def_registry.get(name)
+    operation = OPERATIONS[name]
+    parameters = inspect.signature(operation.function).parameters
+    settings = {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for attribute in definition.attr:
+        if attribute.name in settings:
+            ours = settings.pop(attribute.name).default
+            if attribute.type == "type":
+                continue
+            theirs = _default(attribute)
+            if attribute.name == "dilations":
+                assert ours is None
+                assert set(theirs) == {1}
+            elif isinstance(theirs, float):
+                assert ours == pytest.approx(theirs)
+            else:
+                assert ours == theirs
+        else:
+            assert attribute.name in TYPE_ATTRIBUTES | operation.inert
+    assert not settings
+    outputs = tuple(one.name for one in definition.output_arg)
+    assert len(outputs) == 1 or OUTPUTS[name] == outputs
 
 
 # Hostile and damaged folders ----------------------------------------------------------------------

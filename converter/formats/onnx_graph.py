@@ -14,7 +14,7 @@ import numpy as np
 from converter.errors import ModelFileError, printable
 from converter.formats.containers import ExternalFiles
 from converter.formats.onnx_tensors import Unsupported, sparse_tensor, tensor
-from converter.network import Graph, Node
+from converter.network import Graph, Node, captured_edges
 
 # Nodes that all calls of model-local functions together may come to.
 _MAX_INLINED = 100_000
@@ -167,7 +167,7 @@ class GraphReader:
             domain=domain,
             version=opsets.get(domain, 0),
             refusal=refusal,
-            captured=_captured(attributes),
+            captured=captured_edges(attributes),
         )
 
     def _attribute(self, record: dict[str, Any], node: str, opsets: Mapping[str, int]) -> Any:
@@ -255,7 +255,7 @@ class GraphReader:
             }
             if graphs:
                 attributes = {**node.attributes, **graphs}
-                node = replace(node, attributes=attributes, captured=_captured(attributes))
+                node = replace(node, attributes=attributes, captured=captured_edges(attributes))
             expanded.append(node)
         return expanded
 
@@ -339,7 +339,7 @@ class _Renaming:
             inputs=tuple(map(self.edge, node.inputs)),
             outputs=tuple(map(self.edge, node.outputs)),
             attributes=attributes,
-            captured=_captured(attributes),
+            captured=captured_edges(attributes),
         )
 
     def graph(self, graph: Graph) -> Graph:
@@ -373,16 +373,3 @@ def define(defined: set[str], names: Iterable[str]) -> None:
 
 def _key(record: dict[str, Any], name: str) -> _Key:
     return canonical_domain(record.get("domain", "")), name, record.get("overload", "")
-
-
-def _captured(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the edges that graphs among the attributes read from outside themselves."""
-    graphs = [value for value in attributes.values() if isinstance(value, Graph)]
-    if not graphs:
-        return ()
-    names: dict[str, None] = {}
-    for graph in graphs:
-        own = {*graph.inputs, *graph.constants, *(o for n in graph.nodes for o in n.outputs)}
-        read = [name for n in graph.nodes for name in (*n.inputs, *n.captured)]
-        names.update(dict.fromkeys(n for n in (*read, *graph.outputs) if n and n not in own))
-    return tuple(names)

@@ -7,6 +7,7 @@ function is bound to, and the checkpoint's keys for these objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from converter.formats.protobuf import Decoder
 from converter.formats.tensorflow_checkpoint import Checkpoint, sizes_of
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
 from converter.formats.tensorflow_values import attributes
-from converter.network import Input, Network, Node, Output, Training
+from converter.network import Graph, Input, Network, Node, Output, Training, captured_edges
 
 _NAME = "saved_model.pb"
 _LIMIT = 1 << 31
@@ -30,6 +31,19 @@ _METADATA, _METADATA_LIMIT = "keras_metadata.pb", 1 << 26
 _MAX_NODES = 300_000
 _MAX_DEPTH = 64
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+# Operations that leave a variable as it is.
+_READS = frozenset(
+    {
+        *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"),
+        *("VarIsInitializedOp", "DisableCopyOnRead"),
+    }
+)
+# Operations that run one of two functions, and the attributes that name these.
+_BRANCHES = frozenset({"If", "StatelessIf"})
+_BRANCH_NAMES = ("then_branch", "else_branch")
+# Operations that run a function as long as another says so.
+_LOOPS = frozenset({"While", "StatelessWhile"})
+_LOOP_NAMES = ("cond", "body")
 DEFAULT = "serving_default"
 
 # The outputs of operations that have several, in their order; where one of them is a list, its
@@ -135,7 +149,9 @@ class _Model:
         self._keys: dict[int, str] | None = None
         self._checkpoint: Checkpoint | None = None
         self._objects: dict[int, str] = {}
-        self._assigned: dict[str, frozenset[int]] = {}
+        self._changed: dict[str, frozenset[int]] = {}
+        # Of the calls inside the signature's function: what they are given, and what they return.
+        self.inner: list[tuple[list[str], list[str]]] = []
         self._count = 0
         self._written = 0
 
@@ -158,14 +174,14 @@ class _Model:
             wanted = _canonical(entry.get("value", {}).get("name", ""))
             outputs.append(Output(entry.get("key", ""), self._edge(body, wanted)))
         inputs = [Input(edges[key], one.shape, one.dtype) for key, one in feeds.items()]
-        order = self._order(signature, list(feeds))
+        order = self._order(list(edges.values()))
         return _renamed(
             Network(
                 path=shown,
                 format="saved_model",
                 dialect="tensorflow",
                 inputs=tuple(inputs[place] for place in order),
-                outputs=tuple(outputs),
+                outputs=tuple(self._sorted(outputs)),
                 nodes=tuple(self.out),
                 constants=self.constants,
                 training=self._training(),
@@ -177,31 +193,36 @@ class _Model:
         )
 
     def _training(self) -> Training:
-        """Return what Keras 2 wrote down beside the graph; exports say nothing."""
+        """Return what Keras 2 wrote down beside the graph; exports say nothing.
+
+        None of it enters the numbers, so that what cannot be made out is said, and no more.
+        """
         if _METADATA not in self.folder:
             return Training()
-        record = Decoder(SCHEMA, self.folder.read(_METADATA, _METADATA_LIMIT)).decode(
-            "SavedMetadata"
-        )
-        for one in record.get("nodes", ()):
-            if one.get("node_path") != "root":
-                continue
-            told = load_json(one.get("metadata", ""), _METADATA, hook=without_mark)
-            model = parse_model(told)
-            if isinstance(model, Model):
-                names = model.output_names(len(model.outputs) or 1)
-                return training_of(model, told.get("training_config"), names)
-        return Training()
+        content = self.folder.read(_METADATA, _METADATA_LIMIT)
+        try:
+            return _told(Decoder(SCHEMA, content).decode("SavedMetadata"))
+        except (ModelFileError, TypeError, ValueError, LookupError, AttributeError):
+            note = f"what {_METADATA} says about the training cannot be made out"
+            return Training(notes=(note,))
 
-    def _order(self, signature: dict[str, Any], feeds: list[str]) -> list[int]:
-        """Return the inputs in the order of the function's arguments, else by name."""
-        placeholders = [key.rsplit(":", 1)[0] for key in feeds]
-        for entry in signature.get("outputs", ()):
-            node = self.nodes.get(entry.get("value", {}).get("name", "").rsplit(":", 1)[0], {})
-            given = [one.rsplit(":", 1)[0] for one in node.get("input", ())]
-            if node.get("op") in _CALLS and set(placeholders) <= set(given):
-                return sorted(range(len(feeds)), key=lambda place: given.index(placeholders[place]))
-        return sorted(range(len(feeds)), key=lambda place: feeds[place])
+    def _order(self, feeds: list[str]) -> list[int]:
+        """Return the inputs in the order of the function's arguments, else by name.
+
+        A signature sorts its inputs by name; the function that it was made of is what it calls.
+        """
+        for given, _ in self.inner:
+            if set(feeds) <= set(given):
+                return sorted(range(len(feeds)), key=lambda place: given.index(feeds[place]))
+        return sorted(range(len(feeds)), key=lambda place: feeds[place].split(":", 2)[2])
+
+    def _sorted(self, outputs: list[Output]) -> list[Output]:
+        """Return the outputs in the order in which that function returns them, else by name."""
+        edges = [one.edge for one in outputs]
+        for _, returned in self.inner:
+            if set(edges) <= set(returned) and len(set(edges)) == len(edges):
+                return sorted(outputs, key=lambda one: returned.index(one.edge))
+        return sorted(outputs, key=lambda one: _counted(one.name))
 
     def _new(self) -> str:
         self._count += 1
@@ -273,6 +294,10 @@ class _Model:
         shown = f"{body.prefix}{name}"
         if operation in _CALLS:
             return self._call(body, shown, node, inputs)
+        if operation in _BRANCHES:
+            return self._branches(body, shown, node, inputs)
+        if operation in _LOOPS:
+            return self._loop(body, shown, node, inputs)
         settings = attributes(node)
         if operation == "Const":
             edge = self._new()
@@ -283,7 +308,7 @@ class _Model:
             return [edge]
         if operation == "ReadVariableOp" and len(inputs) == 1 and inputs[0] in self.variables:
             return [inputs[0]]
-        if operation == "Identity" and inputs and inputs[0] in self.variables:
+        if operation == "Identity" and len(inputs) == 1:
             return [inputs[0]]
         outputs = [self._new()]
         # Filled in when all references are known: outputs are a list that may still grow.
@@ -292,35 +317,81 @@ class _Model:
 
     def _call(self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]) -> list[str]:
         name = attributes(node).get("f")
-        function = self.functions.get(name) if isinstance(name, str) else None
-        if function is None:
-            raise ModelFileError(f"calls the function {printable(str(name))!r}, which it lacks")
-        if body.depth >= _MAX_DEPTH:
-            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
-        formal = [one.get("name", "") for one in function.get("signature", {}).get("input_arg", ())]
-        if len(formal) != len(inputs):
-            raise ModelFileError(
-                f"gives {len(inputs)} values to the function {printable(str(name))!r} of "
-                f"{len(formal)}"
-            )
         captured = self.bound.get(str(name)) if not body.depth else None
         if captured is not None:
             if len(captured) > len(inputs):
                 raise ModelFileError("binds a function to more objects than it has arguments")
             inputs = inputs[: len(inputs) - len(captured)] + [self._object(one) for one in captured]
-        changed = self._assigns(str(name), ())
-        for place in changed:
-            if inputs[place] in self.variables:
-                outputs = [self._new() for _ in function.get("signature", {}).get("output_arg", ())]
-                reason = "changes a variable when it is called; export the model for inference"
-                node_ = _pending(shown, str(name), [], outputs, {})
-                self.out.append(replace(node_, refusal=reason))
-                return outputs
+        if not body.depth:
+            inputs = self._without_changed(str(name), inputs)
+        made = self._inlined(str(name), inputs, f"{shown}/" if body.depth else "", body.depth)
+        if body.depth == 1:
+            self.inner.append((inputs, made))
+        return made
+
+    def _branches(
+        self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]
+    ) -> list[str]:
+        """Write out a node that runs one of two functions, each as a graph of its own."""
+        if not inputs:
+            raise ModelFileError(f"branches at {printable(shown)!r} on nothing")
+        settings = attributes(node)
+        whole, count = self.out, 0
+        for key in _BRANCH_NAMES:
+            name = str(settings.get(key))
+            self.out = []
+            made = self._inlined(name, inputs[1:], f"{shown}/", body.depth)
+            settings[key] = Graph((), tuple(made), tuple(self.out))
+            count = max(count, len(made))
+        self.out = whole
+        outputs = [self._new() for _ in range(count)]
+        operation = node.get("op", "")
+        self.out.append(_pending(shown, operation, inputs[:1], outputs, settings))
+        return outputs
+
+    def _loop(self, body: _Body, shown: str, node: dict[str, Any], inputs: list[str]) -> list[str]:
+        """Write out a loop; variables, which it hands on from round to round, stay outside."""
+        settings = attributes(node)
+        carried = [place for place, edge in enumerate(inputs) if edge not in self.variables]
+        whole = self.out
+        refusal = ""
+        for key in _LOOP_NAMES:
+            self.out = []
+            own = {place: self._new() for place in carried}
+            given = [own.get(place, edge) for place, edge in enumerate(inputs)]
+            made = self._inlined(str(settings.get(key)), given, f"{shown}/", body.depth)
+            if key == "body":
+                if len(made) != len(inputs):
+                    raise ModelFileError(f"loops at {printable(shown)!r} over other values")
+                if any(made[place] != edge for place, edge in enumerate(given) if place not in own):
+                    refusal = "exchanges variables from round to round"
+                made = [made[place] for place in carried]
+            settings[key] = Graph(tuple(own.values()), tuple(made), tuple(self.out))
+        self.out = whole
+        outputs = {place: self._new() for place in carried}
+        reads = [inputs[place] for place in carried]
+        made = list(outputs.values())
+        one = _pending(shown, node.get("op", ""), reads, made, settings)
+        self.out.append(replace(one, refusal=refusal))
+        return [outputs.get(place, edge) for place, edge in enumerate(inputs)]
+
+    def _inlined(self, name: str, inputs: list[str], prefix: str, depth: int) -> list[str]:
+        """Write out a function's body; return the edges that it returns."""
+        function = self.functions.get(name)
+        if function is None:
+            raise ModelFileError(f"calls the function {printable(name)!r}, which it lacks")
+        if depth >= _MAX_DEPTH:
+            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
+        formal = [one.get("name", "") for one in function.get("signature", {}).get("input_arg", ())]
+        if len(formal) != len(inputs):
+            raise ModelFileError(
+                f"gives {len(inputs)} values to the function {printable(name)!r} of {len(formal)}"
+            )
         inner = _Body(
             _by_name(function.get("node", ())),
             dict(zip(formal, inputs, strict=True)),
-            f"{shown}/" if body.depth else "",
-            body.depth + 1,
+            prefix,
+            depth + 1,
         )
         returns = {
             entry.get("key", ""): entry.get("value", "") for entry in function.get("ret", ())
@@ -332,42 +403,86 @@ class _Model:
             outputs.append(self._edge(inner, returns.get(one.get("name", ""), "")))
         return outputs
 
-    def _assigns(self, name: str, path: tuple[str, ...]) -> frozenset[int]:
-        """Return the arguments of a function that it changes, being variables."""
-        if name in self._assigned:
-            return self._assigned[name]
+    def _without_changed(self, name: str, inputs: list[str]) -> list[str]:
+        """Return a call's inputs, variables that it changes replaced by edges without a value."""
+        stale: dict[str, str] = {}
+        for place in sorted(self._changes(name, ())):
+            edge = inputs[place]
+            if edge in self.variables and edge not in stale:
+                stale[edge] = self._new()
+                self.variables.add(stale[edge])
+                object_ = next(p for p, one in self._objects.items() if one == edge)
+                name = self.objects[object_]["variable"].get("name", "")
+                node = _pending(name, "Variable", [], [stale[edge]], {})
+                reason = "the model changes a variable when it is called, and computes with it"
+                self.out.append(replace(node, refusal=reason))
+        return [stale.get(edge, edge) for edge in inputs]
+
+    def _changes(self, name: str, path: tuple[str, ...]) -> frozenset[int]:
+        """Return the arguments of a function that it may change, if they are variables.
+
+        Whatever is not known to leave a variable as it is may change it.
+        """
+        if name in self._changed:
+            return self._changed[name]
         if name in path or len(path) > _MAX_DEPTH:
             raise ModelFileError("calls functions nested too deeply, or a function calls itself")
         function = self.functions.get(name, {})
-        formal = {
-            one.get("name", ""): place
-            for place, one in enumerate(function.get("signature", {}).get("input_arg", ()))
-        }
-        found: set[int] = set()
+        readers: dict[str, list[tuple[dict[str, Any], int]]] = {}
         for node in function.get("node", ()):
-            operation = node.get("op", "")
             given = [one for one in node.get("input", ()) if not one.startswith("^")]
-            if operation in _CALLS:
-                inner = attributes(node).get("f")
-                changed = self._assigns(str(inner), (*path, name))
-                found.update(
-                    formal[given[p]] for p in changed if p < len(given) and given[p] in formal
-                )
-            elif operation.startswith(("Assign", "ResourceApply", "ResourceScatter")):
-                found.update(formal[one] for one in given[:1] if one in formal)
-            elif any(self._assigns(one, (*path, name)) for one in self._branches(node)):
-                # A branch or a loop: which of its arguments is meant is not followed.
-                found.update(formal[one] for one in given if one in formal)
-        self._assigned[name] = frozenset(found)
-        return self._assigned[name]
+            for place, one in enumerate(given):
+                readers.setdefault(one, []).append((node, place))
+        found: set[int] = set()
+        for formal, one in enumerate(function.get("signature", {}).get("input_arg", ())):
+            stack, seen = [one.get("name", "")], set()
+            while stack:
+                reference = stack.pop()
+                if reference in seen:
+                    continue
+                seen.add(reference)
+                for node, place in readers.get(reference, ()):
+                    operation = node.get("op", "")
+                    if operation == "Identity":
+                        stack.append(f"{node.get('name', '')}:output:0")
+                    elif operation in _CALLS:
+                        inner = attributes(node).get("f")
+                        if place in self._changes(str(inner), (*path, name)):
+                            found.add(formal)
+                    elif operation in _BRANCHES:
+                        told = attributes(node)
+                        for inner in (told.get(key) for key in _BRANCH_NAMES):
+                            if place - 1 in self._changes(str(inner), (*path, name)):
+                                found.add(formal)
+                    elif operation in _LOOPS:
+                        told = attributes(node)
+                        if not self._hands_on(str(told.get("body")), place):
+                            found.add(formal)
+                        for inner in (told.get(key) for key in _LOOP_NAMES):
+                            if place in self._changes(str(inner), (*path, name)):
+                                found.add(formal)
+                    elif operation not in _READS:
+                        found.add(formal)
+        self._changed[name] = frozenset(found)
+        return self._changed[name]
 
-    def _branches(self, node: dict[str, Any]) -> list[str]:
-        """Return the functions among a node's attributes."""
-        found: list[str] = []
-        for value in attributes(node).values():
-            several = value if isinstance(value, list) else [value]
-            found += [one for one in several if isinstance(one, str) and one in self.functions]
-        return found
+    def _hands_on(self, name: str, place: int) -> bool:
+        """Tell whether a function returns one of its arguments in the argument's own place."""
+        function = self.functions.get(name, {})
+        signature = function.get("signature", {})
+        formal, results = signature.get("input_arg", ()), signature.get("output_arg", ())
+        if place >= min(len(formal), len(results)):
+            return False
+        returns = {one.get("key", ""): one.get("value", "") for one in function.get("ret", ())}
+        reference = returns.get(results[place].get("name", ""), "")
+        nodes = {f"{one.get('name', '')}:output:0": one for one in function.get("node", ())}
+        seen = set()
+        while reference in nodes and nodes[reference].get("op") == "Identity":
+            if reference in seen:
+                return False
+            seen.add(reference)
+            reference = next(iter(nodes[reference].get("input", ())), "")
+        return bool(reference == formal[place].get("name", ""))
 
     def _object(self, place: int) -> str:
         """Return the edge of an object that a function is bound to."""
@@ -421,15 +536,45 @@ def _renamed(network: Network, names: dict[str, str]) -> Network:
     def name(edge: str) -> str:
         return names.get(edge, edge)
 
+    def node(one: Node) -> Node:
+        settings = {k: graph(v) if isinstance(v, Graph) else v for k, v in one.attributes.items()}
+        return replace(
+            one,
+            inputs=tuple(map(name, one.inputs)),
+            outputs=tuple(one.outputs),
+            attributes=settings,
+            captured=captured_edges(settings),
+        )
+
+    def graph(one: Graph) -> Graph:
+        return replace(
+            one, outputs=tuple(map(name, one.outputs)), nodes=tuple(map(node, one.nodes))
+        )
+
     return replace(
         network,
         inputs=tuple(replace(one, name=name(one.name)) for one in network.inputs),
         outputs=tuple(replace(one, edge=name(one.edge)) for one in network.outputs),
-        nodes=tuple(
-            replace(one, inputs=tuple(map(name, one.inputs)), outputs=tuple(one.outputs))
-            for one in network.nodes
-        ),
+        nodes=tuple(map(node, network.nodes)),
     )
+
+
+def _told(record: dict[str, Any]) -> Training:
+    """Return what the root among Keras 2's records of a model says about its training."""
+    for one in record.get("nodes", ()):
+        if one.get("node_path") == "root":
+            told = load_json(one.get("metadata", ""), _METADATA, hook=without_mark)
+            model = parse_model(told)
+            if isinstance(model, Model):
+                names = model.output_names(len(model.outputs) or 1)
+                return training_of(model, told.get("training_config"), names)
+    return Training()
+
+
+def _counted(name: str) -> tuple[Any, ...]:
+    """Return a key by which ``output_10`` comes behind ``output_9``."""
+    parts = re.split(r"(\d{1,18})", name)
+    return tuple((int(one), "") if place % 2 else (-1, one) for place, one in enumerate(parts))
 
 
 def _by_name(nodes: Any) -> dict[str, dict[str, Any]]:

@@ -239,7 +239,7 @@ class Step:
                 if p < len(operands) and isinstance(operands[p], np.ndarray):
                     self.log["law", (*self.place, p)] = operands[p]
         results = self._call(rule, operands, traced)
-        if self.tape.cut:
+        if self.tape.cut or (self.other and ("cut", self.place) in self.other):
             self._check_cut()
         for result in results:
             if isinstance(result, Items):
@@ -420,6 +420,13 @@ class Step:
             lawful = self._lawful(operands, masks, where)
             if lawful and (where or not shaped or rule.moves or rule.elementwise):
                 return [_shaped(result) for result in results]
+        if rule.product and any(
+            mask is not None and not mask.any() and not np.any(operand)
+            for operand, mask in zip(operands, masks, strict=True)
+        ):
+            zeros = [isinstance(result, np.ndarray) and not np.any(result) for result in results]
+            if all(zeros):
+                return [_shaped(result) for result in results]
         if rule.elementwise and len(results) == 1:
             shape = np.shape(results[0])
             known = [mask for mask in masks if mask is not None]
@@ -427,14 +434,19 @@ class Step:
             for mask in known:
                 joint = joint | mask
             return [_dependent(results[0], np.broadcast_to(joint, shape), shaped)]
-        count = {"": 0, "first": 1, "all": len(masks), "all but last": len(masks) - 1}[rule.moves]
-        if not count or any(position >= count for position in where):
+        count = len(operands)
+        carriers = {0} if rule.moves == "first" else set(range(count))
+        carriers -= {place % count for place in rule.steers if -count <= place < count}
+        if not rule.moves or not carriers.issuperset(where):
             return [_all_dependent(result) for result in results]
-        moved = [_mask_of(*pair) for pair in zip(operands[:count], masks[:count], strict=True)]
-        moved += operands[count:]
+        moved = [
+            _mask_of(operand, mask) if position in carriers else operand
+            for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
+        ]
+        masks_moved = self._guarded(lambda: rule.call(moved), moved)
         return [
             _dependent(result, mask, shaped)
-            for result, mask in zip(results, rule.call(moved), strict=False)
+            for result, mask in zip(results, masks_moved, strict=False)
         ]
 
 

@@ -22,14 +22,14 @@ from converter.tracing.sizes import SizeDependent
 
 
 def if_(run: Any, cond: Any, *, then_branch: Graph, else_branch: Graph) -> Any:
-    return tuple(run(then_branch if _decides(cond, "branches") else else_branch, []))
+    return tuple(run(then_branch if decides(cond, "branches") else else_branch, []))
 
 
 def loop(run: Any, m: Any = None, cond: Any = None, *v_initial: Any, body: Graph) -> Any:
     trips = None
     if m is not None:
         (trips,) = integers(_constant(m, "loops as often"))
-    going = cond is None or _decides(cond, "loops as long")
+    going = cond is None or decides(cond, "loops as long")
     carried = list(v_initial)
     scans = len(body.outputs) - 1 - len(carried)
     if scans < 0 or (trips is None and cond is None and _always(body)):
@@ -39,12 +39,12 @@ def loop(run: Any, m: Any = None, cond: Any = None, *v_initial: Any, body: Graph
     while going and (trips is None or count < trips):
         results = run(body, [np.array(count, np.int64), np.array(True), *carried])
         # Without a condition at the start, the one that the body returns counts all the same.
-        going = _decides(results[0], "loops as long")
+        going = decides(results[0], "loops as long")
         carried = results[1 : 1 + len(carried)]
         for collected, value in zip(found, results[1 + len(carried) :], strict=True):
             collected.append(value)
         count += 1
-    return (*carried, *(_stack(run, collected) for collected in found))
+    return (*carried, *(stacked(run, collected) for collected in found))
 
 
 def _always(body: Graph) -> bool:
@@ -86,11 +86,11 @@ def scan(
         states = results[: len(states)]
         for collected, value in zip(found, results[len(states) :], strict=True):
             collected.append(value)
-    stacked = [
-        _stack(run, collected[::-1] if back else collected, axis)
+    scanned_out = [
+        stacked(run, collected[::-1] if back else collected, axis)
         for collected, axis, back in zip(found, into, reversed_, strict=True)
     ]
-    return (*states, *stacked)
+    return (*states, *scanned_out)
 
 
 def scan_8(
@@ -119,7 +119,7 @@ def scan_8(
                 scan_input_directions=directions,
             )
         )
-    return tuple(_stack(run, list(values)) for values in zip(*results, strict=True))
+    return tuple(stacked(run, list(values)) for values in zip(*results, strict=True))
 
 
 def sequence_map(run: Any, input_sequence: Any, *additional_inputs: Any, body: Graph) -> Any:
@@ -148,7 +148,7 @@ def _constant(value: Any, verb: str) -> np.ndarray:
     return value
 
 
-def _decides(cond: Any, verb: str) -> bool:
+def decides(cond: Any, verb: str) -> bool:
     value = _constant(cond, verb)
     if value.size != 1:
         raise ValueError("a condition must be a single value")
@@ -178,7 +178,7 @@ def _slice(run: Any, value: Any, place: int, axis: int) -> Any:
     return run.apply(rule, [value])[0]
 
 
-def _stack(run: Any, values: list[Any], axis: int = 0) -> Any:
+def stacked(run: Any, values: list[Any], axis: int = 0) -> Any:
     if not values:
         raise NotAffine("collects the results of a body that is never run")
     if len(values) > MAX_ITEMS:

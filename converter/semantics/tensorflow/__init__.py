@@ -8,13 +8,16 @@ from converter.errors import NotAffine, printable
 from converter.network import Node
 from converter.semantics import Rule
 from converter.semantics.keras.calls import keywords, results
-from converter.semantics.tensorflow import arithmetic, arrays, refused, spatial
+from converter.semantics.tensorflow import arithmetic, arrays, control, fixed, refused, spatial
 from converter.semantics.tensorflow.operator import Operation
+from converter.tracing.items import Items
 
 OPERATIONS: dict[str, Operation] = {
     **refused.OPERATIONS,
+    **fixed.OPERATIONS,
     **arithmetic.OPERATIONS,
     **arrays.OPERATIONS,
+    **control.OPERATIONS,
     **spatial.OPERATIONS,
 }
 
@@ -22,19 +25,8 @@ OPERATIONS: dict[str, Operation] = {
 _TYPES = frozenset(
     {
         *("T", "N", "Tidx", "Tshape", "Tperm", "Tdim", "Tpaddings", "Tmultiples", "Taxis"),
-        *(
-            "Tindex",
-            "Tindices",
-            "Tparams",
-            "Tlen",
-            "TI",
-            "TL",
-            "Tshift",
-            "Index",
-            "SrcT",
-            "U",
-            "Tout",
-        ),
+        *("Tindex", "Tindices", "Tparams", "Tlen", "TI", "TL", "Tshift", "Index", "SrcT", "U"),
+        "Tout",
         *("Tblock_shape", "Tcrops", "Tsegmentids", "index_type", "Truncate", "num_split"),
         *("dtype", "shape", "Tcomparison", "Ta", "Tb", "Tin", "num"),
     }
@@ -68,17 +60,23 @@ def rule_for(node: Node) -> Rule:
         raise NotAffine(f"does not say its {', '.join(missing)}")
     count = len(node.outputs)
 
-    def call(operands: list[Any]) -> tuple[Any, ...]:
-        return results(function(*operands, **settings), count)
+    def call(operands: list[Any], *bodies: Any) -> tuple[Any, ...]:
+        found = function(*bodies, *operands, **settings)
+        if isinstance(found, Items):
+            return (found,)
+        return tuple(found) if operation.handles != "numbers" else results(found, count)
 
     return Rule(
         call,
         refusal=operation.refusal,
         keeps_shape=operation.keeps_shape,
         moves=operation.moves,
+        steers=operation.steers,
+        product=operation.product,
         elementwise=operation.elementwise,
         labels=operation.labels,
         reads_shape=operation.reads_shape,
         shape_operands=operation.shape_operands,
         infinite=operation.infinite,
+        handles=operation.handles,
     )

@@ -18,7 +18,6 @@ from converter.semantics.tensorflow.operator import Operation
 from converter.tracing import algebra
 from converter.tracing.affine import pin
 from converter.tracing.functions import axis_of
-from converter.tracing.linked import CHOICE, FUNCTION
 
 
 def add_n(*inputs: Any) -> Any:
@@ -55,6 +54,21 @@ def batch_matmul(
     return tensorflow.matmul(x, y, adj_x, adj_y)
 
 
+def batch_matmul_3(
+    x: Any,
+    y: Any,
+    *,
+    Tout: Any,
+    adj_x: bool = False,
+    adj_y: bool = False,
+    grad_x: bool = False,
+    grad_y: bool = False,
+) -> Any:
+    if not traced(x) and not traced(y):
+        x, y = elementwise.cast(x, dtype=Tout), elementwise.cast(y, dtype=Tout)
+    return tensorflow.matmul(x, y, adj_x, adj_y)
+
+
 def bias_add(value: Any, bias: Any, *, data_format: str = "NHWC") -> Any:
     if data_format == "NHWC":
         return np.add(value, bias)
@@ -76,14 +90,13 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
         along = _axes(axis, np.ndim(input))
         if not along:
             return input
-        return function(input, axis=along, keepdims=keep_dims)
+        whole = isinstance(input, np.ndarray) and input.dtype.kind in "iu"
+        if whole and function is reduction.mean:
+            raise NotAffine("averages whole numbers")
+        result = function(input, axis=along, keepdims=keep_dims)
+        return np.asarray(result).astype(input.dtype) if whole else result
 
     return reduces
-
-
-def _prod(x: Any, *, axis: Any, keepdims: bool) -> Any:
-    result = reduction.prod(x, axis=axis, keepdims=keepdims)
-    return result.astype(x.dtype) if isinstance(x, np.ndarray) else result
 
 
 def cumsum(x: Any, axis: Any, *, exclusive: bool = False, reverse: bool = False) -> Any:
@@ -114,8 +127,42 @@ def arg_min(input: Any, dimension: Any, *, output_type: Any = "int64") -> Any:
     return elementwise.argmin(input, axis=along)
 
 
-def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any) -> Any:
-    return nonlinear.clip(t, clip_value_min, clip_value_max)
+def select(condition: Any, t: Any, e: Any) -> Any:
+    """Choose element by element; a condition with one axis chooses along the first."""
+    if np.ndim(condition) == 1 and np.ndim(t) > 1:
+        condition = np.reshape(condition, (-1, *(1,) * (np.ndim(t) - 1)))
+    return elementwise.where(condition, t, e)
+
+
+def _extreme(name: str, sign: float) -> Operation:
+    """Return an operation that is the identity where a bound is as far off as the type allows."""
+    versions = nonlinear.OPERATORS[name].versions
+    function = versions[max(versions)]
+    assert function is not None
+
+    def extreme(x: Any, y: Any, *, T: Any = None) -> Any:
+        if traced(x) or traced(y):
+            x, y = (_unbound(one, T, sign) for one in (x, y))
+        return function(x, y)
+
+    return Operation(extreme, infinite=frozenset({0, 1}), elementwise=True)
+
+
+def _unbound(bound: Any, kind: Any, sign: float) -> Any:
+    """Return a bound that no number of the type goes beyond as an infinite one."""
+    if not isinstance(bound, np.ndarray) or kind not in _LARGEST:
+        return bound
+    return np.full(bound.shape, np.inf * sign) if np.all(bound * sign >= _LARGEST[kind]) else bound
+
+
+_LARGEST = {kind: float(np.finfo(kind).max) for kind in ("float16", "float32", "float64")}
+
+
+def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, *, T: Any = None) -> Any:
+    low, high = clip_value_min, clip_value_max
+    if traced(t):
+        low, high = _unbound(low, T, -1.0), _unbound(high, T, 1.0)
+    return nonlinear.clip(t, low, high)
 
 
 def _keras(name: str) -> Callable[..., Any]:
@@ -124,21 +171,11 @@ def _keras(name: str) -> Callable[..., Any]:
     return function
 
 
-def _constants(function: Callable[..., Any], reason: str) -> Operation:
-    def compute(*x: Any) -> Any:
-        result = np.asarray(function(*x))
-        kind = getattr(x[0], "dtype", result.dtype)
-        return result.astype(kind) if result.dtype.kind == kind.kind == "f" else result
-
-    return Operation(compute, reason, elementwise=True)
-
-
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Abs": linking.absolute,
-    "Add": np.add,
-    "AddV2": np.add,
+    "Add": elementwise.add,
+    "AddV2": elementwise.add,
     "AddN": add_n,
-    "ClipByValue": clip_by_value,
     "Div": divide,
     "DivNoNan": elementwise.divide_no_nan,
     "Erf": algebra.erf,
@@ -150,17 +187,16 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Log": algebra.log,
     "Log1p": elementwise.log1p,
     "LogSoftmax": log_softmax,
-    "Mul": np.multiply,
-    "MulNoNan": np.multiply,
-    "Neg": np.negative,
+    "Mul": elementwise.multiply,
+    "MulNoNan": elementwise.multiply,
+    "Neg": elementwise.negative,
     "Pow": elementwise.power,
     "RealDiv": divide,
     "Reciprocal": linking.reciprocal,
-    "Select": elementwise.where,
     "SelectV2": elementwise.where,
     "Sigmoid": algebra.sigmoid,
     "Softmax": softmax,
-    "Sub": np.subtract,
+    "Sub": elementwise.subtract,
     "Tanh": algebra.tanh,
     "Round": linking.round_,
 }
@@ -168,30 +204,9 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "Max": reduction.maximum,
     "Mean": reduction.mean,
     "Min": reduction.minimum,
-    "Prod": _prod,
+    "Prod": reduction.prod,
     "Sum": reduction.sum_,
 }
-_COMPARES = "compares values that depend on the input"
-_ROUNDS = "rounds a value that depends on the input"
-
-_ON_CONSTANTS: dict[str, dict[str, Callable[..., Any]]] = {
-    CHOICE: {"Maximum": np.maximum, "Minimum": np.minimum},
-    _COMPARES: {
-        "Equal": np.equal,
-        "LogicalAnd": np.logical_and,
-        "LogicalNot": np.logical_not,
-        "LogicalOr": np.logical_or,
-        "NotEqual": np.not_equal,
-    },
-    _ROUNDS: {"FloorDiv": np.floor_divide, "FloorMod": np.mod},
-    FUNCTION: {
-        "Rsqrt": lambda x: 1.0 / np.sqrt(x),
-        "Sqrt": np.sqrt,
-        "Square": np.square,
-        "SquaredDifference": lambda x, y: np.square(x - y),
-    },
-}
-
 OPERATIONS: dict[str, Operation] = {
     **{name: Operation(function, elementwise=True) for name, function in _ELEMENTWISE.items()},
     **{
@@ -202,19 +217,18 @@ OPERATIONS: dict[str, Operation] = {
         name: Operation(_keras(name), elementwise=True, labels=True)
         for name in ("Greater", "GreaterEqual", "Less", "LessEqual")
     },
-    **{
-        name: _constants(function, reason)
-        for reason, functions in _ON_CONSTANTS.items()
-        for name, function in functions.items()
-    },
     "ArgMax": Operation(arg_max, labels=True),
     "ArgMin": Operation(arg_min, labels=True),
-    "BatchMatMul": Operation(batch_matmul),
-    "BatchMatMulV2": Operation(batch_matmul),
-    "BatchMatMulV3": Operation(batch_matmul),
+    "BatchMatMul": Operation(batch_matmul, product=True),
+    "BatchMatMulV2": Operation(batch_matmul, product=True),
+    "BatchMatMulV3": Operation(batch_matmul_3, product=True),
     "BiasAdd": Operation(bias_add),
-    "BiasAddV1": Operation(np.add),
+    "ClipByValue": Operation(clip_by_value, infinite=frozenset({1, 2}), elementwise=True),
+    "BiasAddV1": Operation(elementwise.add),
+    "Select": Operation(select),
     "Cumsum": Operation(cumsum),
     "Einsum": Operation(einsum),
-    "MatMul": Operation(matmul),
+    "MatMul": Operation(matmul, product=True),
+    "Maximum": _extreme("Max", -1.0),
+    "Minimum": _extreme("Min", 1.0),
 }

@@ -54,7 +54,10 @@ def reshape(tensor: Any, shape: Any) -> Any:
 
 
 def squeeze(input: Any, *, squeeze_dims: Any = ()) -> Any:
-    return movement.squeeze(input, axis=list(squeeze_dims) or None)
+    # The number of rows is never one: what has one element along an axis has it in any batch.
+    shape = np.shape(input)
+    axes = [one for one, size in enumerate(shape) if size == 1]
+    return movement.squeeze(input, axis=list(squeeze_dims) or axes)
 
 
 def expand_dims(input: Any, dim: Any) -> Any:
@@ -91,8 +94,12 @@ def split_v(value: Any, size_splits: Any, axis: Any, *, num_split: int) -> Any:
 
 
 def slice_(input: Any, begin: Any, size: Any) -> Any:
-    starts = whole(begin, "a beginning")
-    return movement.slice_(input, starts, shape=whole(size, "a size"))
+    starts, sizes = whole(begin, "a beginning"), whole(size, "a size")
+    if len(starts) == len(sizes) == np.ndim(input):
+        # A whole axis, whose size was read off it, is no cut at a given length.
+        triples = zip(starts, sizes, np.shape(input), strict=True)
+        sizes = [-1 if start == 0 and n == all_ else n for start, n, all_ in triples]
+    return movement.slice_(input, starts, shape=sizes)
 
 
 def strided_slice(
@@ -120,14 +127,24 @@ def strided_slice(
     )
 
 
+def _places(indices: Any, policy: str = "") -> Any:
+    """Return indices; beyond the beginning they are an error or zeros, and never the end."""
+    if policy not in ("", "ERROR"):
+        raise NotAffine("has places beyond the ends of an array that are passed over")
+    if isinstance(indices, np.ndarray) and np.any(indices < 0):
+        raise NotAffine("picks or places by a negative index")
+    return indices
+
+
 def gather(params: Any, indices: Any, axis: Any = 0, *, batch_dims: int = 0) -> Any:
     if batch_dims:
         raise NotAffine("gathers batch by batch, which is not supported")
+    indices = _places(indices)
     return placement.take(params, indices, axis=number(axis, "an axis"))
 
 
 def gather_1(params: Any, indices: Any, *, validate_indices: bool = True) -> Any:
-    return placement.take(params, indices, axis=0)
+    return placement.take(params, _places(indices), axis=0)
 
 
 def resource_gather(
@@ -139,13 +156,13 @@ def resource_gather(
 def gather_nd(params: Any, indices: Any, *, bad_indices_policy: str = "") -> Any:
     if traced(indices):
         raise NotAffine("picks by an index that depends on the input")
-    return indexing.gather_nd(params, np.asarray(indices))
+    return indexing.gather_nd(params, _places(np.asarray(indices), bad_indices_policy))
 
 
-def scatter_nd(indices: Any, updates: Any, shape: Any) -> Any:
+def scatter_nd(indices: Any, updates: Any, shape: Any, *, bad_indices_policy: str = "") -> Any:
     sizes = whole(shape, "a shape")
     check_size(sizes)
-    return placement.scatter(indices, updates, shape=sizes)
+    return placement.scatter(_places(indices, bad_indices_policy), updates, shape=sizes)
 
 
 def pad(input: Any, paddings: Any) -> Any:
@@ -277,7 +294,7 @@ def batch_to_space(input: Any, block_shape: Any, crops: Any) -> Any:
     return movement.get_item(x, [slice(None), *cut, Ellipsis])
 
 
-def diag_part_of(input: Any, k: Any, padding_value: Any, *, align: str = "RIGHT_LEFT") -> Any:
+def diag_part_of(input: Any, k: Any, padding_value: Any) -> Any:
     bounds = set(whole(k, "a diagonal"))
     if len(bounds) != 1:
         raise NotAffine("takes several diagonals at once, which is not supported")
@@ -294,10 +311,7 @@ _SECOND = frozenset({1})
 OPERATIONS: dict[str, Operation] = {
     **{
         name: Operation(identity, moves="first", labels=True, elementwise=True)
-        for name in (
-            *("Identity", "StopGradient", "Snapshot"),
-            "DisableCopyOnRead",
-        )
+        for name in ("Identity", "StopGradient", "Snapshot")
     },
     "EnsureShape": Operation(identity, moves="first", labels=True, inert=frozenset({"shape"})),
     "CheckNumerics": Operation(identity, moves="first", inert=frozenset({"message"})),
@@ -306,7 +320,7 @@ OPERATIONS: dict[str, Operation] = {
     "BatchToSpaceND": Operation(batch_to_space),
     "BroadcastTo": Operation(broadcast_to, moves="first", shape_operands=_SECOND),
     "Cast": Operation(cast, elementwise=True),
-    "ConcatV2": Operation(concat, moves="all but last"),
+    "ConcatV2": Operation(concat, moves="all", steers=frozenset({-1})),
     "ExpandDims": Operation(expand_dims, moves="first", labels=True),
     "Fill": Operation(fill, shape_operands=frozenset({0})),
     "Gather": Operation(gather_1, moves="first"),
@@ -315,7 +329,7 @@ OPERATIONS: dict[str, Operation] = {
     "MatrixBandPart": Operation(matrix_band_part),
     "MatrixDiagPart": Operation(diag_part, moves="first"),
     "MatrixDiagPartV2": Operation(diag_part_of, moves="first"),
-    "MatrixDiagPartV3": Operation(diag_part_of, moves="first"),
+    "MatrixDiagPartV3": Operation(diag_part_of, moves="first", inert=frozenset({"align"})),
     "MirrorPad": Operation(mirror_pad, moves="first"),
     "OneHot": Operation(one_hot),
     "OnesLike": Operation(ones_like),
@@ -333,7 +347,7 @@ OPERATIONS: dict[str, Operation] = {
     "Size": Operation(size, reads_shape=True),
     "Slice": Operation(slice_, moves="first", shape_operands=frozenset({1, 2})),
     "SpaceToBatchND": Operation(space_to_batch),
-    "Split": Operation(split),
+    "Split": Operation(split, moves="all", steers=frozenset({0})),
     "SplitV": Operation(split_v, moves="first"),
     "Squeeze": Operation(squeeze, moves="first", labels=True),
     "StridedSlice": Operation(strided_slice, moves="first", shape_operands=frozenset({1, 2, 3})),

@@ -18,7 +18,8 @@ class Operation:
         TensorFlow spells them. None where it is refused on whatever it is given.
     refusal : str
         Why it is refused on a value that depends on the input; empty if it need not be.
-    keeps_shape, moves, elementwise, labels, reads_shape, shape_operands, infinite
+    keeps_shape, moves, steers, product, elementwise, labels, reads_shape, shape_operands,
+    infinite, handles
         See `converter.semantics.Rule`.
     inert : frozenset of str
         Attributes that say nothing about what is computed, beyond the types of numbers.
@@ -27,10 +28,13 @@ class Operation:
     function: Callable[..., Any] | None
     refusal: str = ""
     keeps_shape: bool = False
-    moves: Literal["", "first", "all", "all but last"] = ""
+    moves: Literal["", "first", "all"] = ""
+    steers: frozenset[int] = frozenset()
+    product: bool = False
     elementwise: bool = False
     labels: bool = False
     reads_shape: bool = False
     shape_operands: frozenset[int] = frozenset()
     infinite: frozenset[int] = frozenset()
+    handles: Literal["numbers", "values", "graphs"] = "numbers"
     inert: frozenset[str] = frozenset()

@@ -39,9 +39,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **_refused(
         _CONTROL,
-        *("If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase", "Switch"),
-        *("Merge", "Enter", "Exit", "NextIteration", "LoopCond", "TensorListStack"),
-        *("TensorListReserve", "TensorListFromTensor", "TensorListGetItem", "TensorListSetItem"),
+        *("Case", "StatelessCase", "Switch"),
+        *("Merge", "Enter", "Exit", "NextIteration", "LoopCond"),
+        *("TensorListPushBack", "TensorListPopBack", "TensorListConcatV2", "EmptyTensorList"),
         "MapDefun",
     ),
     **_refused(
@@ -52,21 +52,19 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **_refused(
         ACTIVATION,
-        *("Relu", "Relu6", "Elu", "Selu", "Softplus", "Softsign", "LeakyReluGrad", "Gelu"),
+        *("Selu", "Gelu", "LeakyReluGrad"),
         keeps_shape=True,
     ),
     **_refused(
         FUNCTION,
-        *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cos", "Cosh", "Sin", "Sinh", "Tan"),
-        *("Ceil", "Floor", "Rint", "Lgamma", "Digamma", "Erfinv", "Ndtri", "Sign", "IsFinite"),
-        *("IsInf", "IsNan", "InvGrad", "BesselI0e", "BesselI1e"),
+        *("Lgamma", "Digamma", "Erfinv", "Ndtri", "InvGrad", "BesselI0e", "BesselI1e"),
         keeps_shape=True,
     ),
     **_refused(
         CHOICE,
         *("TopKV2", "InTopKV2", "UniqueV2", "Unique", "MaxPool3D", "MaxPoolV2"),
         *("NonMaxSuppressionV4", "CropAndResize", "SegmentMax", "Bincount", "DenseBincount"),
-        *("SparseToDense", "Where", "ListDiff", "Bucketize", "MaxPoolWithArgmax"),
+        *("SparseToDense", "ListDiff", "Bucketize", "MaxPoolWithArgmax"),
     ),
     **_refused(PRODUCT, "Cross", "MatrixInverse", "MatrixDeterminant", "Cholesky", "Svd", "Qr"),
     **_refused("normalises by values of its neighbourhood", "LRN", keeps_shape=True),

@@ -269,6 +269,31 @@ def _resize(interpolation: str) -> Any:
     return resize
 
 
+def scale_and_translate(
+    images: Any,
+    size: Any,
+    scale: Any,
+    translation: Any,
+    *,
+    kernel_type: str = "lanczos3",
+    antialias: bool = True,
+) -> Any:
+    """Resize with a kernel, as tf.image.resize does where it smooths."""
+    if traced(size) or traced(scale) or traced(translation):
+        raise NotAffine("resizes by an amount that depends on the input")
+    wanted = np.asarray(size).reshape(-1)
+    given = np.asarray(np.shape(images)[1:3])
+    factors = wanted.astype(np.float32) / given.astype(np.float32)
+    if np.any(translation) or not np.array_equal(np.asarray(scale, np.float32), factors):
+        raise NotAffine("moves pictures, or scales them otherwise than to their new size")
+    if kernel_type == "box":
+        raise NotAffine("resizes with the kernel 'box', which is not supported")
+    height, width = (int(one) for one in wanted)
+    return spatial.resize(
+        images, size=[height, width], interpolation=kernel_type, antialias=antialias
+    )
+
+
 def depth_to_space(input: Any, *, block_size: int, data_format: str = "NHWC") -> Any:
     if _keras_format(data_format) == "channels_first":
         return to_space(input, blocksize=block_size)
@@ -302,5 +327,6 @@ OPERATIONS: dict[str, Operation] = {
     "ResizeBicubic": Operation(_resize("bicubic")),
     "ResizeBilinear": Operation(_resize("bilinear")),
     "ResizeNearestNeighbor": Operation(_resize("nearest")),
+    "ScaleAndTranslate": Operation(scale_and_translate, shape_operands=frozenset({1})),
     "SpaceToDepth": Operation(space_to_depth, moves="first"),
 }
