@@ -67,3 +67,18 @@ def test_rejections_survive_pickling(saved_onnx):
     again = pickle.loads(pickle.dumps(caught.value))
     assert again.findings == caught.value.findings
     assert str(again) == str(caught.value)
+
+
+def test_a_refused_operation_leaves_no_trace_on_the_next(saved_keras):
+    import keras
+
+    def beside() -> keras.Model:
+        x, y = keras.Input((4, 3, 2), name="x"), keras.Input((2, 3, 2), name="y")
+        largest = keras.layers.GlobalMaxPooling2D(name="largest")(x)
+        same = keras.layers.Multiply()([y, keras.ops.ones_like(y)])
+        return keras.Model([x, y], [largest, keras.layers.Activation("exponential")(same)])
+
+    _, path, _ = saved_keras(beside)
+    found = converter.inspect(path)
+    assert [one.verdict for one in found.outputs] == ["rejected", "linked"]
+    assert [one.node for one in found.findings] == ["largest"]

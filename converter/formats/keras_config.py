@@ -187,8 +187,9 @@ def load_json(
 
 
 def without_mark(record: dict[str, Any]) -> Any:
-    """Return a parsed JSON object, or the list in place of what Keras 2 marked as a tuple."""
-    if record.get("class_name") == "__tuple__" and isinstance(record.get("items"), list):
+    """Return a parsed JSON object, or the list in place of what Keras 2 marked as one."""
+    marked = record.get("class_name") in ("__tuple__", "TensorShape")
+    if marked and isinstance(record.get("items"), list):
         return record["items"]
     return record
 

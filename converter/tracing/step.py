@@ -238,6 +238,7 @@ class Step:
             for p in rule.shape_operands:
                 if p < len(operands) and isinstance(operands[p], np.ndarray):
                     self.log["law", (*self.place, p)] = operands[p]
+        self.tape.cut.clear()  # of what a refused operation has cut, nothing is left to check
         results = self._call(rule, operands, traced)
         if self.tape.cut or (self.other and ("cut", self.place) in self.other):
             self._check_cut()
