@@ -8,7 +8,6 @@ function is bound to, and the checkpoint's keys for these objects.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,33 +16,25 @@ import numpy as np
 
 from converter.errors import ModelFileError, SignatureError, printable
 from converter.formats.containers import Folder
-from converter.formats.keras_config import Model, load_json, parse_model, without_mark
-from converter.formats.keras_training import training_of
 from converter.formats.protobuf import Decoder
-from converter.formats.tensorflow_checkpoint import Checkpoint, sizes_of
+from converter.formats.tensorflow_checkpoint import Checkpoint, checkpoint_keys, sizes_of
+from converter.formats.tensorflow_effects import (
+    BRANCH_NAMES,
+    BRANCHES,
+    CALLS,
+    LOOP_NAMES,
+    LOOPS,
+    MAX_DEPTH,
+    Effects,
+)
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
+from converter.formats.tensorflow_training import told
 from converter.formats.tensorflow_values import attributes
-from converter.network import Graph, Input, Network, Node, Output, Training, captured_edges
+from converter.network import Graph, Input, Network, Node, Output, captured_edges
 
 _NAME = "saved_model.pb"
 _LIMIT = 1 << 31
-_METADATA, _METADATA_LIMIT = "keras_metadata.pb", 1 << 26
 _MAX_NODES = 300_000
-_MAX_DEPTH = 64
-_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
-# Operations that leave a variable as it is.
-_READS = frozenset(
-    {
-        *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"),
-        *("VarIsInitializedOp", "DisableCopyOnRead"),
-    }
-)
-# Operations that run one of two functions, and the attributes that name these.
-_BRANCHES = frozenset({"If", "StatelessIf"})
-_BRANCH_NAMES = ("then_branch", "else_branch")
-# Operations that run a function as long as another says so.
-_LOOPS = frozenset({"While", "StatelessWhile"})
-_LOOP_NAMES = ("cond", "body")
 DEFAULT = "serving_default"
 
 # The outputs of operations that have several, in their order; where one of them is a list, its
@@ -149,7 +140,7 @@ class _Model:
         self._keys: dict[int, str] | None = None
         self._checkpoint: Checkpoint | None = None
         self._objects: dict[int, str] = {}
-        self._changed: dict[str, frozenset[int]] = {}
+        self.effects = Effects(self.functions)
         # Of the calls inside the signature's function: what they are given, and what they return.
         self.inner: list[tuple[list[str], list[str]]] = []
         self._count = 0
@@ -184,27 +175,13 @@ class _Model:
                 outputs=tuple(self._sorted(outputs)),
                 nodes=tuple(self.out),
                 constants=self.constants,
-                training=self._training(),
+                training=told(self.folder),
                 size=self.folder.size,
                 producer=f"tensorflow {self.version}".strip(),
                 signature=name,
             ),
             {edges[key]: one.name for key, one in feeds.items()},
         )
-
-    def _training(self) -> Training:
-        """Return what Keras 2 wrote down beside the graph; exports say nothing.
-
-        None of it enters the numbers, so that what cannot be made out is said, and no more.
-        """
-        if _METADATA not in self.folder:
-            return Training()
-        content = self.folder.read(_METADATA, _METADATA_LIMIT)
-        try:
-            return _told(Decoder(SCHEMA, content).decode("SavedMetadata"))
-        except (ModelFileError, TypeError, ValueError, LookupError, AttributeError):
-            note = f"what {_METADATA} says about the training cannot be made out"
-            return Training(notes=(note,))
 
     def _order(self, feeds: list[str]) -> list[int]:
         """Return the inputs in the order of the function's arguments, else by name.
@@ -292,11 +269,11 @@ class _Model:
         given = [one for one in node.get("input", ()) if not one.startswith("^")]
         inputs = [self._resolved(body, one) for one in given]
         shown = f"{body.prefix}{name}"
-        if operation in _CALLS:
+        if operation in CALLS:
             return self._call(body, shown, node, inputs)
-        if operation in _BRANCHES:
+        if operation in BRANCHES:
             return self._branches(body, shown, node, inputs)
-        if operation in _LOOPS:
+        if operation in LOOPS:
             return self._loop(body, shown, node, inputs)
         settings = attributes(node)
         if operation == "Const":
@@ -337,7 +314,7 @@ class _Model:
             raise ModelFileError(f"branches at {printable(shown)!r} on nothing")
         settings = attributes(node)
         whole, count = self.out, 0
-        for key in _BRANCH_NAMES:
+        for key in BRANCH_NAMES:
             name = str(settings.get(key))
             self.out = []
             made = self._inlined(name, inputs[1:], f"{shown}/", body.depth)
@@ -355,7 +332,7 @@ class _Model:
         carried = [place for place, edge in enumerate(inputs) if edge not in self.variables]
         whole = self.out
         refusal = ""
-        for key in _LOOP_NAMES:
+        for key in LOOP_NAMES:
             self.out = []
             own = {place: self._new() for place in carried}
             given = [own.get(place, edge) for place, edge in enumerate(inputs)]
@@ -380,7 +357,7 @@ class _Model:
         function = self.functions.get(name)
         if function is None:
             raise ModelFileError(f"calls the function {printable(name)!r}, which it lacks")
-        if depth >= _MAX_DEPTH:
+        if depth >= MAX_DEPTH:
             raise ModelFileError("calls functions nested too deeply, or a function calls itself")
         formal = [one.get("name", "") for one in function.get("signature", {}).get("input_arg", ())]
         if len(formal) != len(inputs):
@@ -406,7 +383,7 @@ class _Model:
     def _without_changed(self, name: str, inputs: list[str]) -> list[str]:
         """Return a call's inputs, variables that it changes replaced by edges without a value."""
         stale: dict[str, str] = {}
-        for place in sorted(self._changes(name, ())):
+        for place in sorted(self.effects.changes(name)):
             edge = inputs[place]
             if edge in self.variables and edge not in stale:
                 stale[edge] = self._new()
@@ -417,72 +394,6 @@ class _Model:
                 reason = "the model changes a variable when it is called, and computes with it"
                 self.out.append(replace(node, refusal=reason))
         return [stale.get(edge, edge) for edge in inputs]
-
-    def _changes(self, name: str, path: tuple[str, ...]) -> frozenset[int]:
-        """Return the arguments of a function that it may change, if they are variables.
-
-        Whatever is not known to leave a variable as it is may change it.
-        """
-        if name in self._changed:
-            return self._changed[name]
-        if name in path or len(path) > _MAX_DEPTH:
-            raise ModelFileError("calls functions nested too deeply, or a function calls itself")
-        function = self.functions.get(name, {})
-        readers: dict[str, list[tuple[dict[str, Any], int]]] = {}
-        for node in function.get("node", ()):
-            given = [one for one in node.get("input", ()) if not one.startswith("^")]
-            for place, one in enumerate(given):
-                readers.setdefault(one, []).append((node, place))
-        found: set[int] = set()
-        for formal, one in enumerate(function.get("signature", {}).get("input_arg", ())):
-            stack, seen = [one.get("name", "")], set()
-            while stack:
-                reference = stack.pop()
-                if reference in seen:
-                    continue
-                seen.add(reference)
-                for node, place in readers.get(reference, ()):
-                    operation = node.get("op", "")
-                    if operation == "Identity":
-                        stack.append(f"{node.get('name', '')}:output:0")
-                    elif operation in _CALLS:
-                        inner = attributes(node).get("f")
-                        if place in self._changes(str(inner), (*path, name)):
-                            found.add(formal)
-                    elif operation in _BRANCHES:
-                        told = attributes(node)
-                        for inner in (told.get(key) for key in _BRANCH_NAMES):
-                            if place - 1 in self._changes(str(inner), (*path, name)):
-                                found.add(formal)
-                    elif operation in _LOOPS:
-                        told = attributes(node)
-                        if not self._hands_on(str(told.get("body")), place):
-                            found.add(formal)
-                        for inner in (told.get(key) for key in _LOOP_NAMES):
-                            if place in self._changes(str(inner), (*path, name)):
-                                found.add(formal)
-                    elif operation not in _READS:
-                        found.add(formal)
-        self._changed[name] = frozenset(found)
-        return self._changed[name]
-
-    def _hands_on(self, name: str, place: int) -> bool:
-        """Tell whether a function returns one of its arguments in the argument's own place."""
-        function = self.functions.get(name, {})
-        signature = function.get("signature", {})
-        formal, results = signature.get("input_arg", ()), signature.get("output_arg", ())
-        if place >= min(len(formal), len(results)):
-            return False
-        returns = {one.get("key", ""): one.get("value", "") for one in function.get("ret", ())}
-        reference = returns.get(results[place].get("name", ""), "")
-        nodes = {f"{one.get('name', '')}:output:0": one for one in function.get("node", ())}
-        seen = set()
-        while reference in nodes and nodes[reference].get("op") == "Identity":
-            if reference in seen:
-                return False
-            seen.add(reference)
-            reference = next(iter(nodes[reference].get("input", ())), "")
-        return bool(reference == formal[place].get("name", ""))
 
     def _object(self, place: int) -> str:
         """Return the edge of an object that a function is bound to."""
@@ -509,7 +420,7 @@ class _Model:
     def _variable(self, place: int, record: dict[str, Any]) -> np.ndarray:
         if self._checkpoint is None:
             self._checkpoint = Checkpoint(self.folder)
-            self._keys = _checkpoint_keys(self.objects, self._checkpoint.objects())
+            self._keys = checkpoint_keys(self.objects, self._checkpoint.objects())
         assert self._keys is not None
         shown = printable(record.get("name", ""))
         if place not in self._keys:
@@ -559,18 +470,6 @@ def _renamed(network: Network, names: dict[str, str]) -> Network:
     )
 
 
-def _told(record: dict[str, Any]) -> Training:
-    """Return what the root among Keras 2's records of a model says about its training."""
-    for one in record.get("nodes", ()):
-        if one.get("node_path") == "root":
-            told = load_json(one.get("metadata", ""), _METADATA, hook=without_mark)
-            model = parse_model(told)
-            if isinstance(model, Model):
-                names = model.output_names(len(model.outputs) or 1)
-                return training_of(model, told.get("training_config"), names)
-    return Training()
-
-
 def _counted(name: str) -> tuple[Any, ...]:
     """Return a key by which ``output_10`` comes behind ``output_9``."""
     parts = re.split(r"(\d{1,18})", name)
@@ -606,30 +505,3 @@ def _shape(info: dict[str, Any]) -> tuple[int | None, ...] | None:
     if shape.get("unknown_rank"):
         return None
     return tuple(None if size < 0 else size for size in sizes_of(shape))
-
-
-def _checkpoint_keys(saved: list[dict[str, Any]], stored: list[dict[str, Any]]) -> dict[int, str]:
-    """Return the checkpoint's key of each saved object, both graphs walked by the same names."""
-    keys: dict[int, str] = {}
-    partner: dict[int, int] = {}
-    stack = [(0, 0)] if saved and stored else []
-    while stack:
-        place, other = stack.pop()
-        if place in partner:
-            continue
-        if not (0 <= place < len(saved) and 0 <= other < len(stored)):
-            raise ModelFileError("refers to an object that does not exist")
-        partner[place] = other
-        for attribute in stored[other].get("attributes", ()):
-            if attribute.get("name") == "VARIABLE_VALUE":
-                keys[place] = attribute.get("checkpoint_key", "")
-        theirs = dict(_children(stored[other]))
-        stack.extend(
-            (child, theirs[name]) for name, child in _children(saved[place]) if name in theirs
-        )
-    return keys
-
-
-def _children(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    for child in record.get("children", ()):
-        yield child.get("local_name", ""), int(child.get("node_id", 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -166,3 +167,30 @@ class Checkpoint:
             raise ModelFileError("is cut short inside the description of its objects")
         text = data[place + 4 : place + 4 + length]
         return self._decode("TrackableObjectGraph", text).get("nodes", [])
+
+
+def checkpoint_keys(saved: list[dict[str, Any]], stored: list[dict[str, Any]]) -> dict[int, str]:
+    """Return the checkpoint's key of each saved object, both graphs walked by the same names."""
+    keys: dict[int, str] = {}
+    partner: dict[int, int] = {}
+    stack = [(0, 0)] if saved and stored else []
+    while stack:
+        place, other = stack.pop()
+        if place in partner:
+            continue
+        if not (0 <= place < len(saved) and 0 <= other < len(stored)):
+            raise ModelFileError("refers to an object that does not exist")
+        partner[place] = other
+        for attribute in stored[other].get("attributes", ()):
+            if attribute.get("name") == "VARIABLE_VALUE":
+                keys[place] = attribute.get("checkpoint_key", "")
+        theirs = dict(_children(stored[other]))
+        stack.extend(
+            (child, theirs[name]) for name, child in _children(saved[place]) if name in theirs
+        )
+    return keys
+
+
+def _children(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for child in record.get("children", ()):
+        yield child.get("local_name", ""), int(child.get("node_id", 0))

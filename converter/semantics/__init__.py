@@ -27,11 +27,8 @@ class Rule:
         then serves constants only.
     shape_operands : frozenset of int
         Operands that give a shape and not numbers.
-    moves : {"", "first", "all"}
-        The operation only moves elements: of its first operand, or of all.
-    steers : frozenset of int
-        Of an operation that moves elements of all operands: those that say where to instead (an
-        axis); negative places are counted from the end.
+    moves : {"", "first", "all", "all but last"}
+        The operation only moves elements: of its first operand, of all, or of all but the last.
     product : bool
         Whatever the sizes, the result is zero where all of an operand is.
     reads_shape : bool
@@ -55,8 +52,7 @@ class Rule:
     call: Callable[..., Sequence[Any]]
     refusal: str = ""
     shape_operands: frozenset[int] = frozenset()
-    moves: Literal["", "first", "all"] = ""
-    steers: frozenset[int] = frozenset()
+    moves: Literal["", "first", "all", "all but last"] = ""
     product: bool = False
     reads_shape: bool = False
     keeps_shape: bool = False

@@ -435,15 +435,11 @@ class Step:
             for mask in known:
                 joint = joint | mask
             return [_dependent(results[0], np.broadcast_to(joint, shape), shaped)]
-        count = len(operands)
-        carriers = {0} if rule.moves == "first" else set(range(count))
-        carriers -= {place % count for place in rule.steers if -count <= place < count}
-        if not rule.moves or not carriers.issuperset(where):
+        count = {"": 0, "first": 1, "all": len(masks), "all but last": len(masks) - 1}[rule.moves]
+        if not count or any(position >= count for position in where):
             return [_all_dependent(result) for result in results]
-        moved = [
-            _mask_of(operand, mask) if position in carriers else operand
-            for position, (operand, mask) in enumerate(zip(operands, masks, strict=True))
-        ]
+        moved = [_mask_of(*pair) for pair in zip(operands[:count], masks[:count], strict=True)]
+        moved += operands[count:]
         masks_moved = self._guarded(lambda: rule.call(moved), moved)
         return [
             _dependent(result, mask, shaped)

@@ -71,7 +71,6 @@ def rule_for(node: Node) -> Rule:
         refusal=operation.refusal,
         keeps_shape=operation.keeps_shape,
         moves=operation.moves,
-        steers=operation.steers,
         product=operation.product,
         elementwise=operation.elementwise,
         labels=operation.labels,
