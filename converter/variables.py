@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,12 +28,15 @@ class Variable:
         None for a number.
     number : int
         Counts the ways in which one element is looked up, where there are several.
+    text : bool
+        Whether the input holds text.
     """
 
     name: str
     elements: tuple[int, ...]
     levels: Levels | None = None
     number: int = 1
+    text: bool = False
 
     @property
     def width(self) -> int:
@@ -142,6 +145,7 @@ def merge(
     starts = np.cumsum([0, *map(len, names)])
     single: dict[tuple[int, int], list[_Category]] = {}
     several: dict[tuple[int, int], list[tuple[Indicators, slice]]] = {}
+    members: set[tuple[int, int]] = set()  # elements of sets
     column = int(starts[-1])
     for one in indicators:
         for group in one.elements:
@@ -150,6 +154,7 @@ def merge(
             key = (one.input, int(group[0]))
             if len(group) > 1:
                 several.setdefault(key, []).append((one, columns))
+                members.update((one.input, int(element)) for element in group)
             else:
                 _add(single.setdefault(key, []), one.levels, columns)
     blocks: list[np.ndarray] = []
@@ -164,15 +169,16 @@ def merge(
             if used and categories and categories[0].levels.numbers is not None:
                 coded[0] = coded[0] + number * categories[0].levels.numbers
                 used = False
-            if not text[place] and (used or not (categories or (place, element) in several)):
+            if not text[place] and (used or not (categories or (place, element) in members)):
                 blocks.append(number)
                 variables.append(Variable(name, (at,)))
             for count, (category, values) in enumerate(zip(categories, coded, strict=True), 1):
                 blocks.append(values)
-                variables.append(Variable(name, (at,), category.levels, count))
+                variables.append(Variable(name, (at,), category.levels, count, text[place]))
             for one, columns in several.get((place, element), []):
                 blocks.append(coef[:, columns])
-                variables.append(_set(one, element, own, int(starts[place])))
+                found = _set(one, element, own, int(starts[place]))
+                variables.append(replace(found, text=text[place]))
     return np.concatenate([np.zeros((len(coef), 0)), *blocks], axis=1), tuple(variables)
 
 

@@ -322,7 +322,7 @@ def test_a_category_becomes_contrasts_with_a_base(suffix):
         made.results.fittedvalues, made.model.predict(frame)[:, 0], rtol=1e-12
     )
     assert any("'teacher' (the base)" in caveat for caveat in made.caveats)
-    assert any("occur in no row" in caveat for caveat in made.caveats)
+    assert any("occurs in no row" in caveat for caveat in made.caveats)
 
 
 def test_the_base_may_be_any_level_that_occurs():
@@ -359,6 +359,68 @@ def test_missing_words_are_missing_values():
         converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage")
     made = converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage", missing="drop")
     assert made.dropped == 3
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        lambda: layers.CategoryEncoding(4, output_mode="multi_hot"),
+        lambda: layers.IntegerLookup(vocabulary=[0, 1, 2, 3], output_mode="multi_hot"),
+    ],
+)
+def test_a_set_of_codes_enters_as_indicators_alone(tmp_path, lookup):
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 4, (200, 3))
+    has = np.array([[level in row for level in range(4)] for row in codes], dtype=float)
+    y = has @ [1.0, 2.0, -1.0, 0.5] + rng.normal(0.0, 0.3, 200)
+    expected = sm.OLS(y, sm.add_constant(has)).fit()
+    model = keras.Sequential(
+        [keras.Input((3,), dtype="int64", name="t"), lookup(), layers.Dense(1, dtype="float64")]
+    )
+    kernel = np.zeros(model.layers[-1].kernel.shape)
+    kernel[-4:, 0] = expected.params[1:]
+    model.layers[-1].set_weights([kernel, expected.params[:1]])
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.keras")
+    table = pd.DataFrame(codes, columns=["t0", "t1", "t2"]).assign(y=y)
+    made = converter.convert(tmp_path / "m.keras", table, "y")
+    assert made.optimality.verdict == "optimum"
+    assert made.results.df_resid == expected.df_resid
+    np.testing.assert_allclose(made.results.bse, expected.bse, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["string", "object"])
+def test_pandas_own_missing_value_is_one(kind):
+    frame = pd.read_csv(MARRIAGES)
+    frame["occupation"] = frame["occupation"].astype(kind)
+    frame.loc[3:5, "occupation"] = pd.NA
+    with pytest.raises(converter.DataError, match=r"3 of 1274 rows.*occupation \(3\)"):
+        converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage")
+    made = converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage", missing="drop")
+    assert made.dropped == 3
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        lambda: layers.StringLookup(vocabulary=["1", "01", "001"], output_mode="one_hot"),
+        lambda: layers.Hashing(num_bins=50, output_mode="one_hot"),
+    ],
+)
+def test_words_of_digits_in_a_file_are_words(tmp_path, lookup):
+    x = keras.Input((1,), dtype="string", name="code")
+    model = keras.Model(x, layers.Dense(1)(lookup()(x)))
+    path, table = tmp_path / "m.keras", tmp_path / "m.csv"
+    model.save(path)
+    words = np.array(["1", "01", "001", "01", "1", "001", "1"])
+    y = np.arange(7.0)
+    pd.DataFrame({"y": y, "code": words}).to_csv(table, index=False)
+    made = converter.convert(path, table, "y")
+    expected = model.predict(tf.constant(words[:, None]), verbose=0)[:, 0]
+    np.testing.assert_allclose(made.results.fittedvalues, expected, rtol=1e-5)
+    assert len(made.results.params) == 3
 
 
 def test_codes_beyond_the_table_are_refused_by_row(saved):

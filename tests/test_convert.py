@@ -297,7 +297,7 @@ def test_losses_decide_what_the_numbers_mean():
     squared = affine([1.0, 2.0], 0.0, loss=Loss("mean_squared_error"), **kind)
     assert "not a maximum-likelihood estimate" in _caveats(squared, classes)
     twice = Loss("binary_crossentropy", {"from_logits": True})
-    assert "sigmoid's output for logits" in _caveats(
+    assert "sigmoid's output is logits" in _caveats(
         affine([1.0, 2.0], 0.0, loss=twice, **kind), classes
     )
     smooth = Loss("binary_crossentropy", {"label_smoothing": 0.1})

@@ -129,7 +129,44 @@ AFFINE: dict[str, Callable] = {
     "bounds_of_the_type": lambda x: tf.saturate_cast(tf.cast(x, tf.float32), tf.float64),
 }  # fmt: skip
 
+
+def _count(x):
+    return tf.range(tf.shape(x)[0])
+
+
+# What tells rows apart from the fourth on, or later.
+_STEPS = tf.constant([0.0, 0.0, 0.0, 0.0, 1.0, 1.0], tf.float64)
+_LATE: dict[str, Callable] = {
+    "gather_at_most": lambda x: tf.gather(x, tf.minimum(_count(x), 3)),
+    "gather_remainder": lambda x: tf.gather(x, _count(x) % 1000),
+    "gather_bits": lambda x: tf.gather(x, tf.bitwise.bitwise_and(_count(x), 3)),
+    "gather_where": lambda x: tf.gather(x, tf.where(_count(x) < 4, _count(x), 0)),
+    "gather_nd_at_most": lambda x: tf.gather_nd(x, tf.minimum(_count(x), 3)[:, None]),
+    "add_late": lambda x: x + tf.cast(tf.maximum(_count(x) - 3, 0), tf.float64)[:, None, None],
+    "times_early": lambda x: x * tf.cast(_count(x) < 4, tf.float64)[:, None, None],
+    "select_early": lambda x: tf.where((_count(x) < 4)[:, None, None], x, 2.0 * x),
+    "cubic": lambda x: (
+        x + tf.cast(_count(x) * (_count(x) - 1) * (_count(x) - 2), tf.float64)[:, None, None]
+    ),
+    "table_cut": lambda x: x + _STEPS[: tf.shape(x)[0], None, None],
+    "table_slice": lambda x: x + tf.slice(_STEPS, [0], [tf.shape(x)[0]])[:, None, None],
+    "table_gather": lambda x: x + tf.gather(_STEPS, _count(x))[:, None, None],
+    "repeated_and_cut": lambda x: (
+        x
+        + tf.reshape(tf.tile(_STEPS[None, 2:], [tf.shape(x)[0], 1]), [-1])[
+            : tf.shape(x)[0], None, None
+        ]
+    ),
+    "slice_at_most": lambda x: tf.transpose(
+        tf.slice(tf.transpose(x), [0, 0, 0], [4, 3, tf.minimum(4, tf.shape(x)[0])])
+    ),
+    "ones_by_rows": lambda x: x * tf.cast(tf.fill(tf.shape(x), tf.shape(x)[0] // 700), x.dtype),
+    "just_999_rows": lambda x: (
+        x * tf.cast(tf.fill([1, 1, 1], tf.cast(tf.shape(x)[0] == 999, tf.int32)), x.dtype)
+    ),
+}
 REFUSED: dict[str, Callable] = {
+    **_LATE,
     "relu": tf.nn.relu,
     "relu_in_a_branch": lambda x: tf.cond(tf.rank(x) > 2, lambda: tf.nn.relu(x), lambda: x),
     "branch_by_rows": lambda x: tf.cond(tf.shape(x)[0] > 2, lambda: x, lambda: 2.0 * x),

@@ -28,7 +28,7 @@ def training_caveats(model: AffineModel, family: str) -> list[str]:
             f"Layer {printable(layer)} ({operation}) perturbed the training; it acts like a "
             "penalty, so the coefficients need not be the optimum of the plain loss."
         )
-    said.extend(f"The {note}." for note in model.training.notes)
+    said.extend(f"{note[:1].upper()}{note[1:]}." for note in model.training.notes)
     said.extend(f"{note[:1].upper()}{note[1:]}." for note in map(printable, model.notes))
     return said
 
@@ -61,8 +61,9 @@ def _loss_caveats(model: AffineModel, family: str) -> list[str]:
         )
     elif loss.from_logits == (model.link == "logit"):
         said.append(
-            "The loss took the sigmoid's output for logits (from_logits=True): the network "
-            "minimised something else than the likelihood."
+            "The loss was told that the sigmoid's output is logits (from_logits=True): Keras on "
+            "TensorFlow then takes the true logits, which is the likelihood; other backends apply "
+            "the sigmoid twice and minimise something else. The distance from the optimum tells."
             if loss.from_logits
             else "The loss took a linear output for probabilities (from_logits is not set): the "
             "network minimised something else than the likelihood."

@@ -151,9 +151,12 @@ def _category(
     sentences = []
     absent = len(labels) - len(present)
     if absent:
+        verb, noun, rest = ("occurs", "its coefficient", "it is")
+        if absent > 1:
+            verb, noun, rest = ("occur", "their coefficients", "they are")
         sentences.append(
-            f"{absent} of the {len(labels)} levels of {shown} occur in no row: nothing can be said "
-            "about their coefficients, and they are left out."
+            f"{absent} of the {len(labels)} levels of {shown} {verb} in no row: nothing can be "
+            f"said about {noun}, and {rest} left out."
         )
     first = -1
     if one.exhaustive:

@@ -110,10 +110,12 @@ def _read(
     """Return the columns of a table as the model wants them: numbers, or codes as they are."""
     place = {name: element for element, name in enumerate(model.elements)}
     numbers = {e for one in model.variables if one.levels is None for e in one.elements}
+    text = {e for one in model.variables if one.text for e in one.elements}
     used = {}
     for column, name, element in zip(chosen, names, model.columns, strict=True):
-        coded = model.categorical and place[element] not in numbers
-        used[name] = table.values(column) if coded else table.numbers(column)
+        at = place[element]
+        coded = model.categorical and at not in numbers
+        used[name] = table.values(column, at in text) if coded else table.numbers(column)
     return used
 
 
@@ -192,8 +194,13 @@ def _features(
 
 def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "O":
-        return np.array([value is None or value != value for value in values], dtype=bool)
+        return np.array([_is_missing(value) for value in values], dtype=bool)
     return np.isnan(values)
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell whether a cell is empty: None, NaN, or pandas' NA, which no comparison decides."""
+    return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.ndarray | None:

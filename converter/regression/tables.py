@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Table:
         Whether the names are the user's (False for a bare numpy array).
     index : object
         The index of a pandas DataFrame, which a Series must share; else None.
+    words : callable, or None
+        Of a CSV file, which does not say what is text: reads one column as such.
     """
 
     columns: dict[str, Any]
@@ -37,6 +39,7 @@ class Table:
     source: str
     named: bool = True
     index: Any = None
+    words: Callable[[str], pa.ChunkedArray] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -53,8 +56,10 @@ class Table:
         self._check(name)
         return _numbers(self.columns[name], name, self.source)
 
-    def values(self, name: str) -> np.ndarray:
+    def values(self, name: str, text: bool = False) -> np.ndarray:
         """Return a column as it is, as Python values; missing ones as None or NaN.
+
+        Where text is wanted, words of digits in a CSV file are not taken for numbers: 01 is not 1.
 
         Raises
         ------
@@ -63,6 +68,8 @@ class Table:
         """
         self._check(name)
         column = self.columns[name]
+        if text and self.words is not None and not pa.types.is_string(column.type):
+            column = self.words(name)
         if isinstance(column, (pa.ChunkedArray, pa.Array)):
             found = column.to_pylist()
         else:
@@ -140,7 +147,8 @@ def _file(path: Path) -> Table:
             import pyarrow.feather as feather
 
             return _arrow(feather.read_table(path), shown)
-        return _arrow(_csv(path, head), shown)
+        table, words = _csv(path, head)
+        return replace(_arrow(table, shown), words=words)
     except DataError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
@@ -148,7 +156,8 @@ def _file(path: Path) -> Table:
         raise DataError(f"{shown}: cannot be read as a table: {printable(reason)}") from None
 
 
-def _csv(path: Path, head: bytes) -> pa.Table:
+def _csv(path: Path, head: bytes) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:
+    """Return the table, and what reads one of its columns as text."""
     from pyarrow import csv
 
     if b"\0" in head and path.suffix.lower() not in (".gz", ".bz2", ".zst"):
@@ -157,20 +166,23 @@ def _csv(path: Path, head: bytes) -> pa.Table:
     # A header holds names; whichever separator stands there most often is the separator.
     delimiter = max((b",", b";", b"\t"), key=first.count).decode()
 
-    def read(point: str) -> pa.Table:
+    def read(point: str = ".", text: str | None = None) -> pa.Table:
+        more = {} if text is None else {"include_columns": [text], "column_types": {text: "string"}}
         return csv.read_csv(
             path,
             parse_options=csv.ParseOptions(delimiter=delimiter),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True, decimal_point=point),
+            convert_options=csv.ConvertOptions(
+                strings_can_be_null=True, decimal_point=point, **more
+            ),
         )
 
-    table = read(".")
+    table = read()
     if delimiter == ";" and any(pa.types.is_string(kind) for kind in table.schema.types):
         # Where the semicolon separates columns, the comma often is the decimal point.
         comma = read(",")
         texts = [sum(map(pa.types.is_string, one.schema.types)) for one in (comma, table)]
-        return comma if texts[0] < texts[1] else table
-    return table
+        table = comma if texts[0] < texts[1] else table
+    return table, lambda name: read(text=name).column(0)
 
 
 def _arrow(table: pa.Table, source: str) -> Table:

@@ -27,18 +27,14 @@ class Rule:
         then serves constants only.
     shape_operands : frozenset of int
         Operands that give a shape and not numbers.
-    moves : {"", "first", "all", "all but last"}
-        The operation only moves elements: of its first operand, of all, or of all but the last.
-    product : bool
-        Whatever the sizes, the result is zero where all of an operand is.
+    moves : bool
+        The operation only moves elements, of whatever type.
     reads_shape : bool
         The result is read off the operand's shape.
     keeps_shape : bool
         The result has the first operand's shape (said where `call` cannot tell).
     infinite : frozenset of int
         Operands that may hold infinite constants (the mask of an attention).
-    elementwise : bool
-        Each element of the result is computed from those in its place.
     labels : bool
         Applied to labels (decisions) and constants, the operation makes labels again.
     handles : {"numbers", "values", "graphs"}
@@ -52,12 +48,10 @@ class Rule:
     call: Callable[..., Sequence[Any]]
     refusal: str = ""
     shape_operands: frozenset[int] = frozenset()
-    moves: Literal["", "first", "all", "all but last"] = ""
-    product: bool = False
+    moves: bool = False
     reads_shape: bool = False
     keeps_shape: bool = False
     infinite: frozenset[int] = frozenset()
-    elementwise: bool = False
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     costly: bool = False

@@ -20,9 +20,13 @@ class SizeDependent:
     mask : ndarray of bool, the shape of `value`
         Which elements depend on the number of rows.
     shaped : bool
-        Whether the shape of `value` does.
+        Whether the shape of `value` does. Where its elements do not, they are the same for each
+        row: along the one axis whose size is a multiple of the number of rows.
+    lawful : bool
+        The elements that depend on the number of rows are affine in it, for any number.
     """
 
     value: np.ndarray
     mask: np.ndarray
     shaped: bool = False
+    lawful: bool = True

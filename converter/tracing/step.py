@@ -22,6 +22,7 @@ from converter.network import Node
 from converter.semantics import Rule
 from converter.tracing.affine import MAX_ELEMENTS, Affine, Tape
 from converter.tracing.items import Items, flatten
+from converter.tracing.laws import Course, Seen, lawless
 from converter.tracing.linked import Decided, Linked, UsedLink
 from converter.tracing.opaque import Opaque
 from converter.tracing.primitives import finite
@@ -38,9 +39,9 @@ Value = Any
 # number of the run.
 Place = tuple[int, ...]
 
-# What nodes reported of sizes: the shape that one read, and the sizes of axes that one cut at a
-# given length beyond their end.
-SizeLog = dict[tuple[str, Place], np.ndarray]
+# What nodes reported of sizes: the shape that one read, the sizes of axes that one cut at a given
+# length beyond their end, the constants that one computed with.
+SizeLog = dict[tuple[str, Place], Any]
 
 # What a rule may stumble over in a damaged file.
 _EXPECTED = (ModelFileError, ValueError, IndexError, TypeError, OverflowError, MemoryError)
@@ -222,18 +223,13 @@ class Step:
             if Linked in kinds:
                 raise UsedLink
             raise NotAffine(rule.refusal)
-        masks: list[np.ndarray | None] = []
-        dependent = shaped = False
+        given = operands
         if SizeDependent in kinds:
-            masks = [o.mask if isinstance(o, SizeDependent) else None for o in operands]
-            shaped = any(isinstance(o, SizeDependent) and o.shaped for o in operands)
             operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
-            where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
-            dependent = bool(where)
-            if traced and not rule.shape_operands.issuperset(where):
-                raise NotAffine("its numbers depend on how many rows there are", rows=True)
-            if traced and not self._lawful(operands, masks, where):
-                raise NotAffine("has a size that is no multiple of the number of rows", rows=True)
+            if traced:
+                self._check_sizes(rule, given)
+        elif self.tape.rows and not traced:
+            self.log["constants", self.place] = [Seen.of(o) for o in operands]
         if self.tape.rows:
             for p in rule.shape_operands:
                 if p < len(operands) and isinstance(operands[p], np.ndarray):
@@ -253,28 +249,34 @@ class Step:
             return [self._read_off(results[0])]
         if traced:
             return [self._sized(place, result) for place, result in enumerate(results)]
-        if rule.reads_shape and not shaped:
+        if SizeDependent not in kinds or self.other is None:
             return results
-        if dependent or shaped:
-            return self._masked(rule, results, operands, masks, shaped)
-        return results
+        if any(isinstance(result, Items) for result in results):
+            raise NotAffine("splits what has one element for each row", rows=True)
+        seen = self.other.get(("constants", self.place))
+        if seen is None or len(seen) != len(given):
+            return [lawless(result) for result in results]
+        before = int(self.other["rows", ()])
+        course = Course(given, seen, self.tape.rows, before, rule.reads_shape)
+        return course.results(rule.call, results)
 
-    def _lawful(
-        self, operands: list[Value], masks: list[np.ndarray | None], where: list[int]
-    ) -> bool:
-        """Tell whether numbers that shape a value are multiples of the number of rows."""
-        for p in where:
-            if self.other is None:
+    def _check_sizes(self, rule: Rule, operands: list[Value]) -> None:
+        """Refuse numbers that depend on how many rows there are, but for sizes in proportion."""
+        for p, o in enumerate(operands):
+            if not isinstance(o, SizeDependent) or not o.mask.any() or self.other is None:
                 continue
-            rows = int(self.other.get(("rows", ()), np.array(0)))
+            if p not in rule.shape_operands:
+                raise NotAffine("its numbers depend on how many rows there are", rows=True)
+            rows = int(self.other["rows", ()])
             seen = self.other.get(("law", (*self.place, p)))
-            own = np.asarray(operands[p])
-            if seen is None or seen.shape != own.shape:
-                return False
-            mine, theirs = (a[masks[p]].astype(np.int64) for a in (own, seen))
-            if np.any(mine <= 0) or np.any(mine * rows != theirs * self.tape.rows):
-                return False
-        return True
+            lawful = o.lawful and seen is not None and np.shape(seen) == o.value.shape
+            if lawful:
+                mine, theirs = (np.asarray(a)[o.mask].astype(np.int64) for a in (o.value, seen))
+                lawful = not np.any(mine <= 0) and np.array_equal(
+                    mine * rows, theirs * self.tape.rows
+                )
+            if not lawful:
+                raise NotAffine("has a size that is no multiple of the number of rows", rows=True)
 
     def _read_off(self, numbers: np.ndarray) -> Value:
         """Say which numbers, read off a traced value's shape, depend on the number of rows."""
@@ -405,47 +407,6 @@ class Step:
             return replace(result, node=self.node.name, operation=operation)
         return result
 
-    def _masked(
-        self,
-        rule: Rule,
-        results: Sequence[Value],
-        operands: list[Value],
-        masks: list[Any],
-        shaped: bool,
-    ) -> Sequence[Value]:
-        """Say which elements of a constant's result depend on the number of rows."""
-        if any(isinstance(result, Items) for result in results):
-            raise NotAffine("splits what has one element for each row", rows=True)
-        where = [p for p, mask in enumerate(masks) if mask is not None and mask.any()]
-        if rule.shape_operands.issuperset(where) and not rule.reads_shape:
-            lawful = self._lawful(operands, masks, where)
-            if lawful and (where or not shaped or rule.moves or rule.elementwise):
-                return [_shaped(result) for result in results]
-        if rule.product and any(
-            mask is not None and not mask.any() and not np.any(operand)
-            for operand, mask in zip(operands, masks, strict=True)
-        ):
-            zeros = [isinstance(result, np.ndarray) and not np.any(result) for result in results]
-            if all(zeros):
-                return [_shaped(result) for result in results]
-        if rule.elementwise and len(results) == 1:
-            shape = np.shape(results[0])
-            known = [mask for mask in masks if mask is not None]
-            joint = np.zeros(shape, dtype=bool)
-            for mask in known:
-                joint = joint | mask
-            return [_dependent(results[0], np.broadcast_to(joint, shape), shaped)]
-        count = {"": 0, "first": 1, "all": len(masks), "all but last": len(masks) - 1}[rule.moves]
-        if not count or any(position >= count for position in where):
-            return [_all_dependent(result) for result in results]
-        moved = [_mask_of(*pair) for pair in zip(operands[:count], masks[:count], strict=True)]
-        moved += operands[count:]
-        masks_moved = self._guarded(lambda: rule.call(moved), moved)
-        return [
-            _dependent(result, mask, shaped)
-            for result, mask in zip(results, masks_moved, strict=False)
-        ]
-
 
 def _refused(
     own: Sequence[Finding],
@@ -463,30 +424,6 @@ def where(node: Node) -> str:
 
 def _is_link(value: Value) -> bool:
     return isinstance(value, (Linked, Decided))
-
-
-def _shaped(result: Value) -> Value:
-    if isinstance(result, Items):
-        return Items(tuple(_shaped(value) for value in result.values))
-    return SizeDependent(result, np.zeros(np.shape(result), dtype=bool), True)
-
-
-def _all_dependent(result: Value) -> Value:
-    if isinstance(result, Items):
-        return Items(tuple(_all_dependent(value) for value in result.values))
-    return SizeDependent(result, np.ones(np.shape(result), dtype=bool), True)
-
-
-def _dependent(result: Value, mask: Value, shaped: bool) -> Value:
-    if isinstance(result, Items):
-        pairs = zip(result.values, mask.values, strict=True)
-        return Items(tuple(_dependent(*pair, shaped) for pair in pairs))
-    mask = np.asarray(mask, dtype=bool)
-    return SizeDependent(result, mask, shaped) if shaped or mask.any() else result
-
-
-def _mask_of(operand: Value, mask: np.ndarray | None) -> Value:
-    return np.zeros(np.shape(operand), dtype=bool) if mask is None else mask
 
 
 def _prepare(value: Value, traced: bool) -> Value:

@@ -91,7 +91,6 @@ def rule_for(node: Node) -> Rule:
         bind(node, layer.function, settings, whole=layer.whole),
         refusal=layer.refusal,
         moves=layer.moves,
-        elementwise=layer.elementwise,
         labels=layer.labels,
         reads_shape=layer.reads_shape,
         shape_operands=operands_of(node, layer.function, layer.shapes),

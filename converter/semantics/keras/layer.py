@@ -25,7 +25,7 @@ class Layer:
         What becomes of whole numbers: they are taken for floating point ones, as layers cast
         them; or computed with, where small ones wrap around (unless a floating point operand
         makes them floating point too); or kept, because nothing is computed.
-    moves, elementwise, labels, reads_shape
+    moves, labels, reads_shape
         See `converter.semantics.Rule`.
     shapes : frozenset of str
         Parameters of the call that give sizes and not numbers.
@@ -38,8 +38,7 @@ class Layer:
     keeps_shape: bool = False
     inert: frozenset[str] = frozenset()
     whole: Literal["cast", "wraps", "kept"] = "cast"
-    moves: Literal["", "first", "all"] = ""
-    elementwise: bool = False
+    moves: bool = False
     labels: bool = False
     reads_shape: bool = False
     shapes: frozenset[str] = frozenset()

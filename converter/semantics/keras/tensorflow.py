@@ -418,8 +418,8 @@ def _layers(**more: Any) -> Callable[..., dict[str, Layer]]:
 
 
 _SHAPES = frozenset({"shape", "dims", "begin", "end", "size", "slice_spec", "multiples"})
-_ARITHMETIC = _layers(elementwise=True, whole="wraps")
-_MOVES = _layers(moves="first", labels=True, whole="kept", shapes=_SHAPES)
+_ARITHMETIC = _layers(whole="wraps")
+_MOVES = _layers(moves=True, labels=True, whole="kept", shapes=_SHAPES)
 _OTHERS = _layers(whole="wraps", shapes=_SHAPES)
 
 FUNCTIONS: dict[str, Layer] = {
@@ -480,7 +480,7 @@ FUNCTIONS: dict[str, Layer] = {
             "unstack": unstack,
         }
     ),
-    **_layers(moves="all", whole="kept")({"concat": concat, "stack": stack}),
+    **_layers(moves=True, whole="kept")({"concat": concat, "stack": stack}),
     **_OTHERS(
         {
             "fill": fill,
@@ -503,7 +503,7 @@ FUNCTIONS: dict[str, Layer] = {
         }
     ),
     **_layers(reads_shape=True)({"rank": rank, "shape": shape, "size": size}),
-    **_layers(labels=True, elementwise=True)(
+    **_layers(labels=True)(
         {
             "math.argmax": argmax,
             "math.argmin": argmin,

@@ -201,7 +201,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Einsum": Operator({12: einsum}),
     "Gemm": Operator({7: gemm_7, 11: gemm}, accepts="one operand, or only C, depends on the input"),
-    "Identity": Operator({1: identity}, moves="first", labels=True),
+    "Identity": Operator({1: identity}, moves=True, labels=True),
     "MatMul": Operator({1: matmul}),
     "Mean": Operator({6: mean}),
     "Mul": Operator({7: mul}),

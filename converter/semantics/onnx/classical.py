@@ -302,7 +302,7 @@ def _refused(reason: str, *names: str, labels: bool = False) -> dict[str, Operat
 
 OPERATORS: dict[str, Operator] = {
     "ArrayFeatureExtractor": Operator(
-        {1: array_feature_extractor}, moves="first", labels=True, accepts="the indices are constant"
+        {1: array_feature_extractor}, moves=True, labels=True, accepts="the indices are constant"
     ),
     "FeatureVectorizer": Operator({1: feature_vectorizer}, accepts="always"),
     "LinearClassifier": Operator(
@@ -315,7 +315,7 @@ OPERATORS: dict[str, Operator] = {
     "SVMClassifier": Operator({1: svm_classifier}, accepts="linear kernel, without prob_a"),
     "SVMRegressor": Operator({1: svm_regressor}, accepts="linear kernel"),
     "Scaler": Operator({1: scaler}, accepts="always"),
-    "ZipMap": Operator({1: zip_map}, moves="first", accepts="always"),
+    "ZipMap": Operator({1: zip_map}, moves=True, accepts="always"),
     **_refused("replaces missing values, which depends on the input", "Imputer"),
     **_refused("compares values with a threshold", "Binarizer"),
     **_refused(

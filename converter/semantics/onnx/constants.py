@@ -172,7 +172,7 @@ def _round_bfloat16(array: np.ndarray) -> np.ndarray:
 
 OPERATORS: dict[str, Operator] = {
     "Cast": Operator(
-        {6: cast}, moves="first", labels=True, inert=frozenset({"saturate", "round_mode"})
+        {6: cast}, moves=True, labels=True, inert=frozenset({"saturate", "round_mode"})
     ),
     "CastLike": Operator({15: cast_like}, labels=True, inert=frozenset({"saturate", "round_mode"})),
     "Constant": Operator({1: constant_1, 11: constant_11, 12: constant}),

@@ -174,7 +174,7 @@ def _extent(value: Any, axis: int) -> int:
 
 
 def _slice(run: Any, value: Any, place: int, axis: int) -> Any:
-    rule = Rule(lambda operands: (np.take(operands[0], place, axis=axis),), moves="first")
+    rule = Rule(lambda operands: (np.take(operands[0], place, axis=axis),), moves=True)
     return run.apply(rule, [value])[0]
 
 
@@ -183,7 +183,7 @@ def stacked(run: Any, values: list[Any], axis: int = 0) -> Any:
         raise NotAffine("collects the results of a body that is never run")
     if len(values) > MAX_ITEMS:
         raise NotAffine(f"collects more than {MAX_ITEMS:,} results")
-    rule = Rule(lambda operands: (np.stack(operands, axis=axis),), moves="all")
+    rule = Rule(lambda operands: (np.stack(operands, axis=axis),), moves=True)
     return run.apply(rule, values)[0]
 
 

@@ -254,9 +254,9 @@ def reverse_sequence(
 
 OPERATORS: dict[str, Operator] = {
     "Compress": Operator({9: compress}, accepts="the condition is constant"),
-    "Gather": Operator({1: gather}, moves="first", labels=True),
-    "GatherElements": Operator({11: gather_elements}, moves="first"),
-    "GatherND": Operator({11: gather_nd_11, 12: gather_nd}, moves="first"),
+    "Gather": Operator({1: gather}, moves=True, labels=True),
+    "GatherElements": Operator({11: gather_elements}, moves=True),
+    "GatherND": Operator({11: gather_nd_11, 12: gather_nd}, moves=True),
     "ReverseSequence": Operator({10: reverse_sequence}, accepts="the lengths are constant"),
     "Scatter": Operator(
         {9: scatter_elements_9}, accepts="indices are constant; reduction none, add or mul"

@@ -131,11 +131,11 @@ def _image(input: Any) -> tuple[int, int, int, int]:
 
 
 OPERATORS: dict[str, Operator] = {
-    "DepthToSpace": Operator({1: depth_to_space_1, 11: depth_to_space}, moves="first"),
+    "DepthToSpace": Operator({1: depth_to_space_1, 11: depth_to_space}, moves=True),
     "Pad": Operator(
         {2: pad_2, 11: pad_11, 18: pad_18, 19: pad},
         accepts="pads are constant; modes constant, edge, reflect, wrap",
     ),
-    "SpaceToDepth": Operator({1: space_to_depth, 28: space_to_depth_28}, moves="first"),
-    "Tile": Operator({6: tile}, moves="first", shape_operands=frozenset({1})),
+    "SpaceToDepth": Operator({1: space_to_depth, 28: space_to_depth_28}, moves=True),
+    "Tile": Operator({6: tile}, moves=True, shape_operands=frozenset({1})),
 }

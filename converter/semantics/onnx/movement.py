@@ -168,15 +168,15 @@ def check_flags(*flags: int) -> None:
 _SHAPE = frozenset({1})
 
 OPERATORS: dict[str, Operator] = {
-    "Concat": Operator({4: concat}, moves="all"),
-    "Expand": Operator({8: expand}, moves="first", shape_operands=_SHAPE),
-    "Flatten": Operator({1: flatten}, moves="first", labels=True),
+    "Concat": Operator({4: concat}, moves=True),
+    "Expand": Operator({8: expand}, moves=True, shape_operands=_SHAPE),
+    "Flatten": Operator({1: flatten}, moves=True, labels=True),
     "Reshape": Operator(
-        {5: reshape_5, 14: reshape}, moves="first", shape_operands=_SHAPE, labels=True
+        {5: reshape_5, 14: reshape}, moves=True, shape_operands=_SHAPE, labels=True
     ),
-    "Slice": Operator({1: slice_1, 10: slice_10}, moves="first"),
-    "Split": Operator({2: split_2, 13: split_13, 18: split_18}, moves="first"),
-    "Squeeze": Operator({1: squeeze_1, 13: squeeze}, moves="first", labels=True),
-    "Transpose": Operator({1: transpose}, moves="first"),
-    "Unsqueeze": Operator({1: unsqueeze_1, 13: unsqueeze}, moves="first", labels=True),
+    "Slice": Operator({1: slice_1, 10: slice_10}, moves=True),
+    "Split": Operator({2: split_2, 13: split_13, 18: split_18}, moves=True),
+    "Squeeze": Operator({1: squeeze_1, 13: squeeze}, moves=True, labels=True),
+    "Transpose": Operator({1: transpose}, moves=True),
+    "Unsqueeze": Operator({1: unsqueeze_1, 13: unsqueeze}, moves=True, labels=True),
 }

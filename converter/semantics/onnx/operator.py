@@ -31,7 +31,7 @@ class Operator:
 
     versions: Mapping[int, Callable[..., Any] | None]
     refusal: str = ""
-    moves: Literal["", "first", "all"] = ""
+    moves: bool = False
     shape_operands: frozenset[int] = frozenset()
     reads_shape: bool = False
     keeps_shape: bool = False

@@ -113,7 +113,7 @@ def _place(position: Any, length: int, *, end: bool = False) -> int:
 
 
 OPERATORS: dict[str, Operator] = {
-    "ConcatFromSequence": Operator({11: concat_from_sequence}, moves="all"),
+    "ConcatFromSequence": Operator({11: concat_from_sequence}, moves=True),
     "Optional": Operator({15: optional}, handles="values"),
     "OptionalGetElement": Operator({15: optional_get_element}, handles="values"),
     "OptionalHasElement": Operator(
@@ -125,5 +125,5 @@ OPERATORS: dict[str, Operator] = {
     "SequenceErase": Operator({11: sequence_erase}, handles="values"),
     "SequenceInsert": Operator({11: sequence_insert}, handles="values"),
     "SequenceLength": Operator({11: sequence_length}, handles="values"),
-    "SplitToSequence": Operator({11: split_to_sequence}, moves="first"),
+    "SplitToSequence": Operator({11: split_to_sequence}, moves=True),
 }

@@ -79,16 +79,6 @@ DOMAINS: dict[str, dict[str, Operator]] = {
 }
 
 
-# Operators by which exporters compute shapes, element by element.
-_ELEMENTWISE = frozenset(
-    {
-        *("Abs", "Add", "And", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "Less"),
-        *("LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Sub", "Sum"),
-        *("Where", "Xor", "Ceil", "Floor", "Round", "Sqrt", "Exp", "Log", "Sign", "Reciprocal"),
-    }
-)
-
-
 def rule_for(node: Node) -> Rule:
     """Return the meaning of an ONNX node; see `converter.semantics.rule_for`."""
     if node.refusal:
@@ -154,7 +144,6 @@ def rule_for(node: Node) -> Rule:
         keeps_shape=operator.keeps_shape,
         infinite=operator.infinite,
         labels=operator.labels,
-        elementwise=node.domain == "" and node.operation in _ELEMENTWISE,
         handles=operator.handles,
     )
 

@@ -71,8 +71,6 @@ def rule_for(node: Node) -> Rule:
         refusal=operation.refusal,
         keeps_shape=operation.keeps_shape,
         moves=operation.moves,
-        product=operation.product,
-        elementwise=operation.elementwise,
         labels=operation.labels,
         reads_shape=operation.reads_shape,
         shape_operands=operation.shape_operands,

@@ -145,7 +145,7 @@ def _extreme(name: str, sign: float) -> Operation:
             x, y = (_unbound(one, T, sign) for one in (x, y))
         return function(x, y)
 
-    return Operation(extreme, infinite=frozenset({0, 1}), elementwise=True)
+    return Operation(extreme, infinite=frozenset({0, 1}))
 
 
 def _unbound(bound: Any, kind: Any, sign: float) -> Any:
@@ -208,27 +208,27 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "Sum": reduction.sum_,
 }
 OPERATIONS: dict[str, Operation] = {
-    **{name: Operation(function, elementwise=True) for name, function in _ELEMENTWISE.items()},
+    **{name: Operation(function) for name, function in _ELEMENTWISE.items()},
     **{
         name: Operation(_reduction(function), inert=frozenset({"keepdims"}))
         for name, function in _REDUCTIONS.items()
     },
     **{
-        name: Operation(_keras(name), elementwise=True, labels=True)
+        name: Operation(_keras(name), labels=True)
         for name in ("Greater", "GreaterEqual", "Less", "LessEqual")
     },
     "ArgMax": Operation(arg_max, labels=True),
     "ArgMin": Operation(arg_min, labels=True),
-    "BatchMatMul": Operation(batch_matmul, product=True),
-    "BatchMatMulV2": Operation(batch_matmul, product=True),
-    "BatchMatMulV3": Operation(batch_matmul_3, product=True),
+    "BatchMatMul": Operation(batch_matmul),
+    "BatchMatMulV2": Operation(batch_matmul),
+    "BatchMatMulV3": Operation(batch_matmul_3),
     "BiasAdd": Operation(bias_add),
-    "ClipByValue": Operation(clip_by_value, infinite=frozenset({1, 2}), elementwise=True),
+    "ClipByValue": Operation(clip_by_value, infinite=frozenset({1, 2})),
     "BiasAddV1": Operation(elementwise.add),
     "Select": Operation(select),
     "Cumsum": Operation(cumsum),
     "Einsum": Operation(einsum),
-    "MatMul": Operation(matmul, product=True),
+    "MatMul": Operation(matmul),
     "Maximum": _extreme("Max", -1.0),
     "Minimum": _extreme("Min", 1.0),
 }

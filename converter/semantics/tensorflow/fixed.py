@@ -24,9 +24,7 @@ def _constants(function: Callable[..., Any], reason: str) -> Operation:
         kind = getattr(x[0], "dtype", result.dtype)
         return result.astype(kind) if result.dtype.kind == kind.kind == "f" else result
 
-    return Operation(
-        compute, reason, elementwise=True, inert=frozenset({"incompatible_shape_error"})
-    )
+    return Operation(compute, reason, inert=frozenset({"incompatible_shape_error"}))
 
 
 def _truth(function: Callable[..., Any]) -> Operation:

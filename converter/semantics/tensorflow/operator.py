@@ -18,7 +18,7 @@ class Operation:
         TensorFlow spells them. None where it is refused on whatever it is given.
     refusal : str
         Why it is refused on a value that depends on the input; empty if it need not be.
-    keeps_shape, moves, product, elementwise, labels, reads_shape, shape_operands,
+    keeps_shape, moves, labels, reads_shape, shape_operands,
     infinite, handles
         See `converter.semantics.Rule`.
     inert : frozenset of str
@@ -28,9 +28,7 @@ class Operation:
     function: Callable[..., Any] | None
     refusal: str = ""
     keeps_shape: bool = False
-    moves: Literal["", "first", "all", "all but last"] = ""
-    product: bool = False
-    elementwise: bool = False
+    moves: bool = False
     labels: bool = False
     reads_shape: bool = False
     shape_operands: frozenset[int] = frozenset()

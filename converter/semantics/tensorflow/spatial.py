@@ -317,7 +317,7 @@ OPERATIONS: dict[str, Operation] = {
     "Conv3DBackpropInputV2": Operation(
         conv_backprop_3d, inert=_DEVICE, shape_operands=frozenset({0})
     ),
-    "DepthToSpace": Operation(depth_to_space, moves="first"),
+    "DepthToSpace": Operation(depth_to_space, moves=True),
     "DepthwiseConv2dNative": Operation(depthwise_conv, inert=_DEVICE),
     "FusedBatchNorm": Operation(fused_batch_norm),
     "FusedBatchNormV2": Operation(fused_batch_norm),
@@ -328,5 +328,5 @@ OPERATIONS: dict[str, Operation] = {
     "ResizeBilinear": Operation(_resize("bilinear")),
     "ResizeNearestNeighbor": Operation(_resize("nearest")),
     "ScaleAndTranslate": Operation(scale_and_translate, shape_operands=frozenset({1})),
-    "SpaceToDepth": Operation(space_to_depth, moves="first"),
+    "SpaceToDepth": Operation(space_to_depth, moves=True),
 }

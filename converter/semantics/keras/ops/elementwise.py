@@ -261,7 +261,7 @@ def _numpy(function: Callable[..., Any], reason: str) -> Layer:
     def compute(*x: Any) -> Any:
         return np.asarray(function(*x))
 
-    return Layer(compute, reason, elementwise=True)
+    return Layer(compute, reason)
 
 
 _COMPARES = "compares values that depend on the input"
@@ -363,10 +363,7 @@ _NUMPY: dict[str, dict[str, str]] = {
 }
 
 OPERATORS: dict[str, Layer] = {
-    **{
-        name: Layer(function, elementwise=True, whole="wraps")
-        for name, function in _FUNCTIONS.items()
-    },
+    **{name: Layer(function, whole="wraps") for name, function in _FUNCTIONS.items()},
     **{
         name: _numpy(getattr(np, function), reason)
         for reason, functions in _NUMPY.items()
@@ -374,18 +371,18 @@ OPERATORS: dict[str, Layer] = {
     },
     "Argmax": Layer(argmax, labels=True),
     "Argmin": Layer(argmin, labels=True),
-    "Array": Layer(convert_to_tensor, elementwise=True, whole="kept"),
-    "Cast": Layer(cast, elementwise=True, whole="kept"),
-    "ConvertToTensor": Layer(convert_to_tensor, elementwise=True, whole="kept"),
+    "Array": Layer(convert_to_tensor, whole="kept"),
+    "Cast": Layer(cast, whole="kept"),
+    "ConvertToTensor": Layer(convert_to_tensor, whole="kept"),
     "EmptyLike": Layer(None, "makes a value that is not initialised", keeps_shape=True),
     "FullLike": Layer(full_like),
-    "Greater": Layer(_comparison("Greater"), elementwise=True, labels=True),
-    "GreaterEqual": Layer(_comparison("GreaterOrEqual"), elementwise=True, labels=True),
-    "Less": Layer(_comparison("Less"), elementwise=True, labels=True),
-    "LessEqual": Layer(_comparison("LessOrEqual"), elementwise=True, labels=True),
+    "Greater": Layer(_comparison("Greater"), labels=True),
+    "GreaterEqual": Layer(_comparison("GreaterOrEqual"), labels=True),
+    "Less": Layer(_comparison("Less"), labels=True),
+    "LessEqual": Layer(_comparison("LessOrEqual"), labels=True),
     "Ndim": Layer(ndim, reads_shape=True),
     "OnesLike": Layer(ones_like),
-    "Round": Layer(round_, elementwise=True),
+    "Round": Layer(round_),
     "Rsqrt": _numpy(lambda x: 1.0 / np.sqrt(x), FUNCTION),
     "SaturateCast": Layer(None, "limits a value to the range of a type", keeps_shape=True),
     "Size": Layer(size, reads_shape=True),

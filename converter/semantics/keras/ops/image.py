@@ -252,7 +252,7 @@ _RESAMPLES = "resamples a picture at given places, which is not supported"
 OPERATORS: dict[str, Layer] = {
     "AffineTransform": Layer(None, _RESAMPLES),
     "CropImages": Layer(crop_images, whole="kept"),
-    "DepthToSpace": Layer(depth_to_space, moves="first", whole="kept"),
+    "DepthToSpace": Layer(depth_to_space, moves=True, whole="kept"),
     "Digitize": Layer(digitize, whole="kept"),
     "ExtractPatches": Layer(extract_patches),
     "Fold": Layer(fold),
@@ -262,6 +262,6 @@ OPERATORS: dict[str, Layer] = {
     "RGBToGrayscale": Layer(rgb_to_grayscale, whole="wraps"),
     "ScaleAndTranslate": Layer(None, _RESAMPLES),
     "SobelEdges": Layer(sobel_edges),
-    "SpaceToDepth": Layer(space_to_depth, moves="first", whole="kept"),
+    "SpaceToDepth": Layer(space_to_depth, moves=True, whole="kept"),
     "Unfold": Layer(unfold),
 }

@@ -421,10 +421,10 @@ _LABELS = frozenset({"ExpandDims", "Ravel", "Reshape", "Squeeze", "Transpose"})
 
 OPERATORS: dict[str, Layer] = {
     **{
-        name: Layer(function, moves="first", labels=name in _LABELS, whole="kept")
+        name: Layer(function, moves=True, labels=name in _LABELS, whole="kept")
         for name, function in _FIRST.items()
     },
-    **{name: Layer(function, moves="all", whole="kept") for name, function in _ALL.items()},
+    **{name: Layer(function, moves=True, whole="kept") for name, function in _ALL.items()},
     "Meshgrid": Layer(meshgrid, whole="wraps"),
     "Pad": Layer(pad, whole="wraps"),
     "SliceUpdate": Layer(slice_update, whole="wraps"),

@@ -107,5 +107,5 @@ OPERATORS: dict[str, Layer] = {
     "Scatter": Layer(scatter, whole="wraps"),
     "ScatterUpdate": Layer(scatter_update, whole="wraps"),
     "Take": Layer(take, whole="kept"),
-    "TakeAlongAxis": Layer(take_along_axis, moves="first", whole="kept"),
+    "TakeAlongAxis": Layer(take_along_axis, moves=True, whole="kept"),
 }
