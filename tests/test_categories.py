@@ -404,3 +404,36 @@ def test_the_command_line_states_the_base(capsys):
     assert status == 0
     assert "C(occupation)[teacher]" in shown
     assert "C(occupation)[student]" not in shown
+
+
+@pytest.fixture
+def wide():
+    """`predict` rounds arrays to floatx on the way in."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("reads", ["float16", "float32", "float64", "mixed_float16", None])
+@pytest.mark.parametrize("given", ["float16", "float32", "float64", "int32"])
+def test_bins_are_told_apart_in_the_types_that_values_pass_through(
+    tmp_path, wide, given, reads, suffix
+):
+    values = np.array(
+        [[0.1], [0.7], [0.3], [np.nextafter(0.1, 1)], [np.float32(0.7)], [0.69999], [1.0], [9e4]]
+    )
+    if given == "int32":
+        values = np.array([[-1], [0], [1], [2], [16777217]])
+    x = keras.Input((1,), dtype=given, name="x")
+    edges = [0.1, 0.7, 1.0, 16777218.0]
+    outputs = [
+        layers.Discretization(edges, dtype=reads, output_mode=mode)(x)
+        for mode in ("int", "one_hot")
+    ]
+    keras.Model(x, outputs).save(tmp_path / f"m.{suffix}")
+    model = keras.models.load_model(tmp_path / f"m.{suffix}")
+    for place, expected in enumerate(model.predict(values, verbose=0)):
+        folded = converter.fold(tmp_path / f"m.{suffix}", output=place)
+        np.testing.assert_array_equal(folded.predict(values), expected.reshape(len(values), -1))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.formats.keras_policy import policy_of
 from converter.levels import Bins, Codes, Hashed, Levels, Vocabulary, salt_of
 from converter.semantics.keras.layer import Layer
 from converter.tracing.affine import Affine
@@ -48,16 +49,31 @@ def discretization(
     num_bins: Any = None,
     bins: Any = None,
     output_mode: str = "int",
+    dtype: Any = None,
 ) -> Any:
-    """Say in which interval a number lies, ``[boundary, next boundary)``."""
+    """Say in which interval a number lies, ``[boundary, next boundary)``.
+
+    In a model, the layer reads its input in the type that it computes in.
+    """
     boundaries = bins if bin_boundaries is None else bin_boundaries
     if boundaries is None:
         raise NotAffine("does not say its bin_boundaries (adapt it before saving)")
     edges = finite(boundaries).reshape(-1).astype(np.float32).astype(np.float64)
     if (np.diff(edges) < 0).any():
         raise NotAffine("has bin_boundaries that do not rise")
-    levels = Bins(tuple(edges.tolist()))
+    levels = Bins(tuple(edges.tolist()), _read_in(dtype))
     return _encoded(inputs, levels, np.arange(levels.count), levels.count, output_mode)
+
+
+def _read_in(dtype: Any) -> tuple[str, ...]:
+    """Return the floating point type that a layer rounds its input to, if any."""
+    if policy_of({"dtype": dtype}) is not None:
+        return ()  # the type of its codes
+    name = dtype["config"]["name"] if isinstance(dtype, dict) else dtype or "float32"
+    name = name.removeprefix("mixed_")
+    if name == "bfloat16":
+        raise NotAffine("reads its input in bfloat16, which is not supported")
+    return (name,)
 
 
 def hashing(
