@@ -272,6 +272,23 @@ def test_dropout_that_is_told_to_train_is_refused_and_a_random_layers_default_is
     assert _verdict(tmp_path, model).verdict == "rejected"
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda: [keras.Sequential([layers.GlobalAveragePooling1D()])],
+        lambda: [keras.Sequential([layers.Dense(2), layers.SimpleRNN(2, activation="linear")])],
+        lambda: [keras.Sequential([layers.Dense(2)]), layers.GlobalAveragePooling1D()],
+    ],
+)
+def test_a_mask_that_is_read_in_a_nested_model_is_refused(tmp_path, parts, suffix):
+    outputs = layers.Masking()(inputs := keras.Input((3, 2)))
+    for part in parts():
+        outputs = part(outputs)
+    (finding,) = _verdict(tmp_path, keras.Model(inputs, outputs), suffix).findings
+    assert "reads a mask" in finding.reason
+
+
 @pytest.mark.parametrize("group_size", [-1, 2])
 @pytest.mark.parametrize(("mode", "bits"), [("gptq", 3), ("gptq", 4), ("gptq", 8), ("awq", 4)])
 @pytest.mark.parametrize("kind", ["Dense", "EinsumDense", "EinsumDense-output"])
