@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import FIXTURES
-from keras import layers
+from keras import layers, ops
 
 import converter
 from converter.hashing import bucket
@@ -437,3 +437,83 @@ def test_bins_are_told_apart_in_the_types_that_values_pass_through(
     for place, expected in enumerate(model.predict(values, verbose=0)):
         folded = converter.fold(tmp_path / f"m.{suffix}", output=place)
         np.testing.assert_array_equal(folded.predict(values), expected.reshape(len(values), -1))
+
+
+def _table(kind: type, mode: str | None, lora: bool = False, **settings: object) -> tuple:
+    """Return a model of embeddings, quantised and with low-rank factors where that is asked."""
+    codes = keras.Input((2,), dtype="int32", name="codes")
+    x = keras.Input((5,), name="x")
+    layer = kind(4, 5, **settings)
+    outputs = [layers.Dense(2)(layers.Flatten()(layer(codes)))]
+    if kind is layers.ReversibleEmbedding:
+        outputs.append(layer(x, reverse=True))
+    model = keras.Model([codes, x], layers.Concatenate()([*outputs, x]))
+    rng = np.random.default_rng(4)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    if mode is not None:
+        weights_only = {"activation_quantizer": None}
+        layer.quantize(
+            mode.split("-")[0],
+            config=keras.quantizers.Int8QuantizationConfig(**weights_only)
+            if mode == "int8"
+            else keras.quantizers.Int4QuantizationConfig(
+                block_size={"int4": 128, "int4-2": 2, "int4-all": None}[mode], **weights_only
+            ),
+        )
+    if lora:
+        layer.enable_lora(2, lora_alpha=3)
+        layer.lora_embeddings_b.assign(rng.normal(size=layer.lora_embeddings_b.shape))
+    return model, {
+        "codes": rng.integers(0, 4, (8, 2)),
+        "x": rng.normal(size=(8, 5)),
+    }
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("mode", [None, "int8", "int4", "int4-2", "int4-all"])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (layers.Embedding, {}),
+        (layers.Embedding, {"lora": True}),
+        (layers.ReversibleEmbedding, {}),
+        (layers.ReversibleEmbedding, {"tie_weights": False}),
+    ],
+)
+def test_tables_in_every_form(tmp_path, kind, settings, mode, suffix):
+    keras.utils.set_random_seed(5)
+    model, data = _table(kind, mode, **settings)
+    expected = np.asarray(model(data))
+    model.save(tmp_path / f"m.{suffix}")
+    if settings.get("lora") and mode is not None and suffix == "keras":
+        # The archive's table is the sum, quantised again.
+        expected = np.asarray(keras.models.load_model(tmp_path / f"m.{suffix}")(data))
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    np.testing.assert_allclose(folded.predict(data), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_whole_model_that_is_quantised_keeps_its_tables(tmp_path, mode, suffix):
+    x = keras.Input((2,), dtype="int32", name="x")
+    model = keras.Model(x, layers.Flatten()(layers.Embedding(4, 5)(x)))
+    model.quantize(mode)
+    model.save(tmp_path / f"m.{suffix}")
+    data = np.array([[0, 1], [2, 3], [3, 0]])
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    np.testing.assert_allclose(folded.predict(data), model.predict(data, verbose=0), atol=1e-6)
+
+
+def test_what_a_reversed_embedding_rounds_or_bends_is_no_regression(tmp_path):
+    x = keras.Input((5,), name="x")
+    layer = layers.ReversibleEmbedding(4, 5)
+    model = keras.Model(x, layer(x, reverse=True))
+    layer.quantize("int8")
+    model.save(tmp_path / "rounds.keras")
+    (finding,) = converter.inspect(tmp_path / "rounds.keras").findings
+    assert "rounds what it is given" in finding.reason
+    capped = layers.ReversibleEmbedding(4, 5, logit_soft_cap=2.0)
+    model = keras.Model(x, 2.0 * ops.exp(capped(x, reverse=True)))
+    model.save(tmp_path / "bends.keras")
+    assert converter.inspect(tmp_path / "bends.keras").verdict == "rejected"

@@ -118,7 +118,27 @@ def _prelu(config: Config) -> list[Role]:
 
 
 def _embedding(config: Config) -> list[Role]:
-    return [Role("embeddings")]
+    policy = policy_of(config)
+    frozen = bool(config.get("lora_rank"))
+    names = ("lora_embeddings_a", "lora_embeddings_b") if frozen else ()
+    factors = [Role(name, legacy=True) for name in names]
+    if not isinstance(policy, Quantization):
+        return [Role("embeddings", not frozen), *factors]
+    more = ("embeddings_zero", "g_idx") if policy.grouped else ()
+    stored = ("embeddings", "embeddings_scale", *more)
+    return [*(Role(name, False) for name in stored), *factors]
+
+
+def _reversible_embedding(config: Config) -> list[Role]:
+    own = _embedding(config)
+    if config.get("tie_weights", True):
+        return own
+    policy = policy_of(config)
+    if not isinstance(policy, Quantization):
+        return [own[0], Role("reverse_embeddings"), *own[1:]]
+    names = ["reverse_embeddings", "reverse_embeddings_scale"]
+    names += ["reverse_embeddings_zero"] if policy.grouped else []
+    return [*own, *(Role(name, False) for name in names)]
 
 
 def _none(config: Config) -> list[Role]:
@@ -173,6 +193,7 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
         _separable_conv,
     ),
     "Embedding": _embedding,
+    "ReversibleEmbedding": _reversible_embedding,
     "Normalization": _normalization,
     "PReLU": _prelu,
     "STFTSpectrogram": _spectrogram,
