@@ -517,3 +517,44 @@ def test_what_a_reversed_embedding_rounds_or_bends_is_no_regression(tmp_path):
     model = keras.Model(x, 2.0 * ops.exp(capped(x, reverse=True)))
     model.save(tmp_path / "bends.keras")
     assert converter.inspect(tmp_path / "bends.keras").verdict == "rejected"
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_oov_indices": 2},
+        {"mask_token": ""},
+        {"pad_to_max_tokens": True, "max_tokens": 7},
+        {"vocabulary": ["[UNK]", "rome", "lima"], "idf_weights": [0.3, 0.5, 2.0]},
+    ],
+)
+def test_counts_weighted_by_frequencies(tmp_path, settings, suffix):
+    x = keras.Input((3,), dtype="string", name="words")
+    y = keras.Input((2,), dtype="int64", name="numbers")
+    known = {"vocabulary": ["rome", "lima"], "idf_weights": [0.5, 2.0], "output_mode": "tf_idf"}
+    parts = [layers.StringLookup(**{**known, **settings})(x)]
+    parts += [layers.IntegerLookup(**{**known, "vocabulary": [4, 9]})(y)]
+    model = keras.Model([x, y], _dense(*parts))
+    data = {
+        "words": tf.constant([["rome", "rome", "lima"], ["x", "y", "lima"], ["", "x", "rome"]]),
+        "numbers": tf.constant([[4, 4], [9, 1], [2, 3]], dtype="int64"),
+    }
+    model.save(tmp_path / f"m.{suffix}")
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    raw = {key: value.numpy() for key, value in data.items()}
+    np.testing.assert_allclose(folded.predict(raw), np.asarray(model(data)), rtol=0, atol=1e-5)
+
+
+def test_frequencies_that_were_learned(tmp_path):
+    x = keras.Input((3,), dtype="string", name="words")
+    lookup = layers.StringLookup(output_mode="tf_idf")
+    lookup.adapt(np.array([["rome", "rome", "lima"], ["x", "y", "lima"], ["a", "x", "rome"]]))
+    model = keras.Model(x, _dense(lookup(x)))
+    model.save(tmp_path / "m.keras")
+    data = tf.constant([["rome", "rome", "lima"], ["b", "y", "lima"], ["", "x", "rome"]])
+    folded = converter.fold(tmp_path / "m.keras")
+    np.testing.assert_allclose(
+        folded.predict({"words": data.numpy()}), np.asarray(model(data)), rtol=0, atol=1e-5
+    )

@@ -27,6 +27,8 @@ class Role:
         It is a layer's inside this one, of which archives of Keras 3 hold a second copy.
     legacy : bool
         Only legacy files (``.h5``) hold it.
+    archived : bool
+        Only archives hold it, under its own name.
     other : str
         What another version of Keras calls it in legacy files.
     """
@@ -35,6 +37,7 @@ class Role:
     trainable: bool = True
     copied: bool = False
     legacy: bool = False
+    archived: bool = False
     other: str = ""
 
 
@@ -141,6 +144,12 @@ def _reversible_embedding(config: Config) -> list[Role]:
     return [*own, *(Role(name, False) for name in names)]
 
 
+def _lookup(config: Config) -> list[Role]:
+    if config.get("output_mode") not in ("tf_idf", "tf-idf"):
+        return []
+    return [Role("idf_weights", False, archived=True)]
+
+
 def _none(config: Config) -> list[Role]:
     return []
 
@@ -194,6 +203,7 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
     ),
     "Embedding": _embedding,
     "ReversibleEmbedding": _reversible_embedding,
+    **dict.fromkeys(("IntegerLookup", "StringLookup"), _lookup),
     "Normalization": _normalization,
     "PReLU": _prelu,
     "STFTSpectrogram": _spectrogram,
@@ -207,7 +217,7 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
             *("Permute", "ReLU", "Rescaling", "Reshape", "Softmax", "SpatialDropout1D"),
             *("SpatialDropout2D", "SpatialDropout3D", "Subtract", "ThresholdedReLU"),
             *("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
-            *("IntegerLookup", "StringLookup", "TextVectorization"),
+            "TextVectorization",
             *("Bidirectional", "Masking", "RNN", "SimpleRNN", "StackedRNNCells"),
             *("TimeDistributed", "Pipeline", "Dot", "RepeatVector", "CenterCrop", "Resizing"),
             *("MelSpectrogram", "UnitNormalization", *AUGMENTATIONS),

@@ -212,6 +212,7 @@ def _index_lookup(text: bool) -> Callable[..., Any]:
         salt: Any = None,
         encoding: str = "utf-8",
         vocabulary_dtype: str = "int64",
+        idf_weights: Any = None,
     ) -> Any:
         """Say which place a value has in a vocabulary: first the mask, then unknown values."""
         mode = _MODES.get(output_mode, output_mode)
@@ -253,9 +254,29 @@ def _index_lookup(text: bool) -> Callable[..., Any]:
             if type(max_tokens) is not int or max_tokens < depth:
                 raise ValueError(f"max_tokens is {max_tokens!r} for {depth} tokens")
             depth = max_tokens
-        return _encoded(inputs, levels, codes, depth, mode)
+        if mode != "tf_idf":
+            return _encoded(inputs, levels, codes, depth, mode)
+        if idf_weights is None:
+            raise NotAffine("does not say its idf_weights")
+        weights = _frequencies(idf_weights, num_oov_indices, len(tokens), depth)
+        return np.multiply(_encoded(inputs, levels, codes, depth, "count"), weights)
 
     return index_lookup
+
+
+def _frequencies(given: Any, unknown: int, tokens: int, depth: int) -> np.ndarray:
+    """Return a weight for each code: archives hold them all, a configuration perhaps the tokens'.
+
+    Source: `set_vocabulary` of keras.src.layers.preprocessing.index_lookup.
+    """
+    weights = finite(given).reshape(-1)
+    if len(weights) == tokens and unknown:
+        weights = np.concatenate([np.full(unknown, weights.mean()), weights])
+    if len(weights) == unknown + tokens:
+        return np.pad(weights, (0, depth - len(weights)))
+    if len(weights) != depth:
+        raise ValueError(f"has {len(weights)} idf_weights for {tokens} tokens")
+    return weights
 
 
 def _encoded(
@@ -325,10 +346,8 @@ LAYERS: dict[str, Layer] = {
         None, "crosses codes: affine in the indicators of pairs of levels, not of each input's"
     ),
     "Hashing": Layer(hashing, inert=_SPARSE),
-    "IntegerLookup": Layer(
-        _index_lookup(False), inert=_SPARSE | {"vocabulary_size", "idf_weights", "max_values"}
-    ),
+    "IntegerLookup": Layer(_index_lookup(False), inert=_SPARSE | {"vocabulary_size", "max_values"}),
     "ReversibleEmbedding": Layer(reversible_embedding, inert=_EMBEDDING),
-    "StringLookup": Layer(_index_lookup(True), inert=_SPARSE | {"vocabulary_size", "idf_weights"}),
+    "StringLookup": Layer(_index_lookup(True), inert=_SPARSE | {"vocabulary_size"}),
     "TextVectorization": Layer(None, _TEXT),
 }
