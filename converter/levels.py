@@ -20,6 +20,8 @@ from converter.hashing import bucket
 #: Levels that one lookup may have: terms of a regression, not words of a language.
 MAX_LEVELS = 1 << 20
 
+_ROUNDED = frozenset({"float16", "float32", "float64"})
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -56,6 +58,10 @@ class Levels:
     def numbers(self) -> np.ndarray | None:
         """The raw value of each level as a number, where each level has just one."""
         return None
+
+    def read_as(self, dtype: str) -> Levels:
+        """Return the levels of raw values that are first rounded to a type."""
+        return self
 
     def joined(self, other: Levels) -> Levels | None:
         """Return levels that tell apart what either does, if there are such of this kind."""
@@ -215,12 +221,13 @@ class Bins(Levels):
     ----------
     boundaries : tuple of float
         As numbers of single precision, in which TensorFlow's Bucketize holds them.
-    dtype : str
-        The input's element type, to which raw values are rounded first.
+    types : tuple of str
+        Floating point types to which raw values are rounded, one after the other: the input's,
+        and that in which the layer reads it.
     """
 
     boundaries: tuple[float, ...]
-    dtype: str = "float32"
+    types: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -238,18 +245,24 @@ class Bins(Levels):
         except (TypeError, ValueError):
             return np.full(len(values), -1)
         missing = np.isnan(numbers)
-        if self.dtype == "float32":
-            numbers = numbers.astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):
+            for one in self.types:
+                numbers = numbers.astype(one).astype(np.float64)
         found = np.searchsorted(np.array(self.boundaries), numbers, side="right")
         return np.where(missing, -1, found)
+
+    def read_as(self, dtype: str) -> Levels:
+        # TensorFlow compares whole numbers with the boundaries in 32 bits.
+        first = dtype if dtype in _ROUNDED else "float32"
+        return Bins(self.boundaries, (first, *self.types))
 
     def examples(self) -> list[Any]:
         edges = [self.boundaries[0] - 1.0, *self.boundaries] if self.boundaries else [0.0]
         return list(edges)
 
     def joined(self, other: Levels) -> Levels | None:
-        if isinstance(other, Bins) and other.dtype == self.dtype:
-            return Bins(tuple(sorted({*self.boundaries, *other.boundaries})), self.dtype)
+        if isinstance(other, Bins) and other.types == self.types:
+            return Bins(tuple(sorted({*self.boundaries, *other.boundaries})), self.types)
         return None
 
 

@@ -64,6 +64,11 @@ def _label(**settings: Any) -> str:
     return "-".join(f"{key}={str(value).replace(' ', '')}" for key, value in settings.items())
 
 
+def _functional(shape: Shape, layer: Any) -> Any:
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, layer(inputs))
+
+
 FORMATS = ("channels_last", "channels_first")
 
 
@@ -342,6 +347,21 @@ def products() -> Iterator[tuple[str, Shape, Callable[[], Any]]]:
     )
     yield "Dot-itself", (3, 2), lambda: lambda x: layers.Dot(axes=1)([x, x])
     yield "Masking", (3, 2), lambda: [layers.Masking(), layers.Dense(2)]
+    yield (
+        "Masking-Sequential",
+        (3, 2),
+        lambda: [layers.Masking(), keras.Sequential([layers.Dense(2), layers.Dense(3)])],
+    )
+    yield (
+        "Masking-Functional",
+        (3, 2),
+        lambda: [layers.Masking(), _functional((3, 2), layers.Dense(2)), layers.Dense(1)],
+    )
+    yield (
+        "Masking-Sequential-of-Sequential",
+        (3, 2),
+        lambda: [layers.Masking(), keras.Sequential([keras.Sequential([layers.Dense(2)])])],
+    )
     yield "Masking-conv", (4, 2), lambda: [layers.Masking(), layers.Conv1D(2, 2), layers.Dense(1)]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import FIXTURES
-from keras import layers
+from keras import layers, ops
 
 import converter
 from converter.hashing import bucket
@@ -466,3 +466,157 @@ def test_the_command_line_states_the_base(capsys):
     assert status == 0
     assert "C(occupation)[teacher]" in shown
     assert "C(occupation)[student]" not in shown
+
+
+@pytest.fixture
+def wide():
+    """`predict` rounds arrays to floatx on the way in."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("reads", ["float16", "float32", "float64", "mixed_float16", None])
+@pytest.mark.parametrize("given", ["float16", "float32", "float64", "int32"])
+def test_bins_are_told_apart_in_the_types_that_values_pass_through(
+    tmp_path, wide, given, reads, suffix
+):
+    values = np.array(
+        [[0.1], [0.7], [0.3], [np.nextafter(0.1, 1)], [np.float32(0.7)], [0.69999], [1.0], [9e4]]
+    )
+    if given == "int32":
+        values = np.array([[-1], [0], [1], [2], [16777217]])
+    x = keras.Input((1,), dtype=given, name="x")
+    edges = [0.1, 0.7, 1.0, 16777218.0]
+    outputs = [
+        layers.Discretization(edges, dtype=reads, output_mode=mode)(x)
+        for mode in ("int", "one_hot")
+    ]
+    keras.Model(x, outputs).save(tmp_path / f"m.{suffix}")
+    model = keras.models.load_model(tmp_path / f"m.{suffix}")
+    for place, expected in enumerate(model.predict(values, verbose=0)):
+        folded = converter.fold(tmp_path / f"m.{suffix}", output=place)
+        np.testing.assert_array_equal(folded.predict(values), expected.reshape(len(values), -1))
+
+
+def _table(kind: type, mode: str | None, lora: bool = False, **settings: object) -> tuple:
+    """Return a model of embeddings, quantised and with low-rank factors where that is asked."""
+    codes = keras.Input((2,), dtype="int32", name="codes")
+    x = keras.Input((5,), name="x")
+    layer = kind(4, 5, **settings)
+    outputs = [layers.Dense(2)(layers.Flatten()(layer(codes)))]
+    if kind is layers.ReversibleEmbedding:
+        outputs.append(layer(x, reverse=True))
+    model = keras.Model([codes, x], layers.Concatenate()([*outputs, x]))
+    rng = np.random.default_rng(4)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    if mode is not None:
+        weights_only = {"activation_quantizer": None}
+        layer.quantize(
+            mode.split("-")[0],
+            config=keras.quantizers.Int8QuantizationConfig(**weights_only)
+            if mode == "int8"
+            else keras.quantizers.Int4QuantizationConfig(
+                block_size={"int4": 128, "int4-2": 2, "int4-all": None}[mode], **weights_only
+            ),
+        )
+    if lora:
+        layer.enable_lora(2, lora_alpha=3)
+        layer.lora_embeddings_b.assign(rng.normal(size=layer.lora_embeddings_b.shape))
+    return model, {
+        "codes": rng.integers(0, 4, (8, 2)),
+        "x": rng.normal(size=(8, 5)),
+    }
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("mode", [None, "int8", "int4", "int4-2", "int4-all"])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (layers.Embedding, {}),
+        (layers.Embedding, {"lora": True}),
+        (layers.ReversibleEmbedding, {}),
+        (layers.ReversibleEmbedding, {"tie_weights": False}),
+    ],
+)
+def test_tables_in_every_form(tmp_path, kind, settings, mode, suffix):
+    keras.utils.set_random_seed(5)
+    model, data = _table(kind, mode, **settings)
+    expected = np.asarray(model(data))
+    model.save(tmp_path / f"m.{suffix}")
+    if settings.get("lora") and mode is not None and suffix == "keras":
+        # The archive's table is the sum, quantised again.
+        expected = np.asarray(keras.models.load_model(tmp_path / f"m.{suffix}")(data))
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    np.testing.assert_allclose(folded.predict(data), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_whole_model_that_is_quantised_keeps_its_tables(tmp_path, mode, suffix):
+    x = keras.Input((2,), dtype="int32", name="x")
+    model = keras.Model(x, layers.Flatten()(layers.Embedding(4, 5)(x)))
+    model.quantize(mode)
+    model.save(tmp_path / f"m.{suffix}")
+    data = np.array([[0, 1], [2, 3], [3, 0]])
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    np.testing.assert_allclose(folded.predict(data), model.predict(data, verbose=0), atol=1e-6)
+
+
+def test_what_a_reversed_embedding_rounds_or_bends_is_no_regression(tmp_path):
+    x = keras.Input((5,), name="x")
+    layer = layers.ReversibleEmbedding(4, 5)
+    model = keras.Model(x, layer(x, reverse=True))
+    layer.quantize("int8")
+    model.save(tmp_path / "rounds.keras")
+    (finding,) = converter.inspect(tmp_path / "rounds.keras").findings
+    assert "rounds what it is given" in finding.reason
+    capped = layers.ReversibleEmbedding(4, 5, logit_soft_cap=2.0)
+    model = keras.Model(x, 2.0 * ops.exp(capped(x, reverse=True)))
+    model.save(tmp_path / "bends.keras")
+    assert converter.inspect(tmp_path / "bends.keras").verdict == "rejected"
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_oov_indices": 2},
+        {"mask_token": ""},
+        {"pad_to_max_tokens": True, "max_tokens": 7},
+        {"vocabulary": ["[UNK]", "rome", "lima"], "idf_weights": [0.3, 0.5, 2.0]},
+    ],
+)
+def test_counts_weighted_by_frequencies(tmp_path, settings, suffix):
+    x = keras.Input((3,), dtype="string", name="words")
+    y = keras.Input((2,), dtype="int64", name="numbers")
+    known = {"vocabulary": ["rome", "lima"], "idf_weights": [0.5, 2.0], "output_mode": "tf_idf"}
+    parts = [layers.StringLookup(**{**known, **settings})(x)]
+    parts += [layers.IntegerLookup(**{**known, "vocabulary": [4, 9]})(y)]
+    model = keras.Model([x, y], _dense(*parts))
+    data = {
+        "words": tf.constant([["rome", "rome", "lima"], ["x", "y", "lima"], ["", "x", "rome"]]),
+        "numbers": tf.constant([[4, 4], [9, 1], [2, 3]], dtype="int64"),
+    }
+    model.save(tmp_path / f"m.{suffix}")
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    raw = {key: value.numpy() for key, value in data.items()}
+    np.testing.assert_allclose(folded.predict(raw), np.asarray(model(data)), rtol=0, atol=1e-5)
+
+
+def test_frequencies_that_were_learned(tmp_path):
+    x = keras.Input((3,), dtype="string", name="words")
+    lookup = layers.StringLookup(output_mode="tf_idf")
+    lookup.adapt(np.array([["rome", "rome", "lima"], ["x", "y", "lima"], ["a", "x", "rome"]]))
+    model = keras.Model(x, _dense(lookup(x)))
+    model.save(tmp_path / "m.keras")
+    data = tf.constant([["rome", "rome", "lima"], ["b", "y", "lima"], ["", "x", "rome"]])
+    folded = converter.fold(tmp_path / "m.keras")
+    np.testing.assert_allclose(
+        folded.predict({"words": data.numpy()}), np.asarray(model(data)), rtol=0, atol=1e-5
+    )

@@ -74,6 +74,11 @@ PUBLIC = sorted(
 )
 
 
+def test_every_layer_of_codes_has_an_entry():
+    assert {name for name in CATEGORICAL if hasattr(layers, name)} <= set(LAYERS)
+    assert all(roles(name, {}) is not None for name in CATEGORICAL)
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_layer_has_an_entry(name):
     layer = LAYERS.get(name)
@@ -270,6 +275,30 @@ def test_dropout_that_is_told_to_train_is_refused_and_a_random_layers_default_is
     assert _verdict(tmp_path, model).verdict == "affine"  # Keras 3 writes that down for all
     model = keras.Model(inputs, layers.Dropout(0.5)(inputs, training=True))
     assert _verdict(tmp_path, model).verdict == "rejected"
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda: [keras.Sequential([layers.GlobalAveragePooling1D()])],
+        lambda: [keras.Sequential([layers.Dense(2), layers.SimpleRNN(2, activation="linear")])],
+        lambda: [keras.Sequential([layers.Dense(2)]), layers.GlobalAveragePooling1D()],
+    ],
+)
+def test_a_mask_that_is_read_in_a_nested_model_is_refused(tmp_path, parts, suffix):
+    outputs = layers.Masking()(inputs := keras.Input((3, 2)))
+    for part in parts():
+        outputs = part(outputs)
+    (finding,) = _verdict(tmp_path, keras.Model(inputs, outputs), suffix).findings
+    assert "reads a mask" in finding.reason
+
+
+@pytest.mark.parametrize("equation", ["abc,cd->abz", "abc,cd->abb", "...bc,cd->...bz"])
+def test_an_equation_that_makes_an_axis_of_nothing_is_an_error(tmp_path, equation):
+    model = _sequential((3, 4), layers.EinsumDense("abc,cd->abd", output_shape=(None, 4)))
+    with pytest.raises(converter.errors.ModelFileError, match="makes an axis twice or of nothing"):
+        _edited(tmp_path, model, lambda r: r["config"].update(equation=equation))
 
 
 @pytest.mark.parametrize("group_size", [-1, 2])

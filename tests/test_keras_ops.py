@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import converter
@@ -290,3 +291,64 @@ def test_every_operation_of_keras_has_an_entry():
     assert not sorted(names - set(OPERATORS))
     for name, layer in OPERATORS.items():
         assert layer.function is not None or layer.refusal, name
+
+
+#: Applied to whole numbers of shape (rows, 4, 4, 1): Keras rounds, cuts off or wraps what some
+#: types do not hold.
+OF_WHOLE_NUMBERS: dict[str, Callable] = {
+    "full_like": lambda x: ops.full_like(x, 2.5) + x,
+    "full_like_array": lambda x: ops.full_like(x, np.array([[[1.5], [-2.7], [3.2], [0.9]]])) + x,
+    "full_like_named": lambda x: ops.full_like(x, 2.5, dtype="float32") + ops.cast(x, "float32"),
+    "full_like_traced": lambda x: ops.full_like(ops.cast(x, "float32"), x[:, :1]) * 0.5,
+    "full_like_cut": lambda x: ops.full_like(x, ops.cast(x[:, :1], "float32") * 0.5),
+    "full_like_cut_by_name": lambda x: ops.full_like(
+        ops.ones_like(x), 0.5 * ops.cast(x, "float32"), dtype="int32"
+    ),
+    "full_like_refused": lambda x: ops.full_like(ops.relu(x), 2.5) + x,
+    "ones_like": lambda x: ops.ones_like(x) + x,
+    "zeros_like": lambda x: ops.zeros_like(x) + 2.5 * ops.cast(x, "float32"),
+    "divided_ones": lambda x: ops.ones_like(x) / 2 + ops.cast(x, "float32"),
+    "resize": lambda x: ops.image.resize(x, (3, 5)),
+    "resize_cubic": lambda x: ops.image.resize(x, (3, 5), interpolation="bicubic"),
+    "resize_lanczos": lambda x: ops.image.resize(x, (3, 5), interpolation="lanczos3"),
+    "resize_area": lambda x: ops.image.resize(x, (3, 5), interpolation="area"),
+    "resize_nearest": lambda x: ops.image.resize(x, (3, 5), interpolation="nearest"),
+    "grey": lambda x: ops.image.rgb_to_grayscale(ops.tile(x, (1, 1, 1, 3))),
+    "grey_of_grey": ops.image.rgb_to_grayscale,
+    "batch_normalization": lambda x: ops.nn.batch_normalization(
+        x, np.array([0.5], "float32"), np.array([0.5], "float32"), axis=-1
+    ),
+}
+_WHOLE_AFFINE = frozenset({"full_like_named", "full_like_traced", "resize_nearest", "grey_of_grey"})
+_WIDE_AFFINE = frozenset(
+    {"full_like", "full_like_array", "ones_like", "zeros_like", "divided_ones"}
+)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "uint8", "uint32"])
+@pytest.mark.parametrize("name", OF_WHOLE_NUMBERS)
+def test_whole_numbers_stay_what_keras_makes_of_them(tmp_path, name, dtype):
+    x = keras.Input((4, 4, 1), dtype=dtype, name="x")
+    try:
+        model = keras.Model(x, OF_WHOLE_NUMBERS[name](x))
+        points = np.random.default_rng(2).integers(0, 101, (6, 4, 4, 1)).astype(dtype)
+        expected = np.asarray(model(points), dtype=np.float64).reshape(6, -1)
+    except (TypeError, tf.errors.OpError):
+        pytest.skip("TensorFlow has no such operation for this type")
+    wide = dtype in ("int32", "int64")
+    for suffix in ("keras", "h5"):
+        model.save(tmp_path / f"m.{suffix}")
+        found = converter.inspect(tmp_path / f"m.{suffix}")
+        accepted = name in _WHOLE_AFFINE or (wide and name in _WIDE_AFFINE)
+        assert (found.verdict == "affine") == accepted, found.findings
+        if accepted:
+            folded = converter.fold(tmp_path / f"m.{suffix}")
+            np.testing.assert_allclose(folded.predict(points), expected, rtol=0, atol=1e-4)
+
+
+def test_a_number_that_a_type_does_not_hold_is_refused(tmp_path):
+    x = keras.Input((2,), name="x")
+    big = ops.cast(ops.full_like(x, 300.5), "uint8")
+    keras.Model(x, x + ops.cast(big, "float32")).save(tmp_path / "m.keras")
+    (finding,) = converter.inspect(tmp_path / "m.keras").findings
+    assert "does not hold" in finding.reason

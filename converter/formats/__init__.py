@@ -10,7 +10,10 @@ from converter.network import Network
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
-_KINDS = "a Keras archive (.keras) or HDF5 file (.h5), a SavedModel folder, an ONNX model (.onnx)"
+_KINDS = (
+    "a Keras archive (.keras) or HDF5 file (.h5), a Keras configuration (.json) beside its weights "
+    "(.weights.h5), a SavedModel folder, a TensorFlow Lite (.tflite) or ONNX model (.onnx)"
+)
 
 
 def read(path: str | os.PathLike[str], signature: str | None = None) -> Network:

@@ -264,6 +264,8 @@ class Builder:
             # Keras 3 always writes the default of these, which the model's own call replaces.
             said = {key: value for key, value in call.settings.items() if key != "training"}
             call = Call(call.arguments, said)
+        if layer.model is not None:
+            call, edges = self._unmasked(call, edges)
         refusal = layer.refusal or _call_refusal(call)
         if not refusal and not self.masked.isdisjoint(edges):
             refusal = masked_call(layer)
@@ -276,6 +278,24 @@ class Builder:
         if layer.makes_mask or (layer.passes_mask and not self.masked.isdisjoint(edges)):
             self.masked.update(outputs)
         return outputs
+
+    def _unmasked(self, call: Call, edges: Sequence[str]) -> tuple[Call, Sequence[str]]:
+        """Return a model's call without the mask that Keras writes down; it goes to the inputs."""
+        without = Call(
+            call.arguments,
+            {key: value for key, value in call.settings.items() if key != "mask"},
+            call.legacy,
+        )
+        masks = Call((), {"mask": call.settings.get("mask")})
+        if not any(True for _ in masks.tensors()):
+            return without, edges
+        # Keras flattens arguments in the order of their names.
+        later = Call((), {key: value for key, value in without.settings.items() if key > "mask"})
+        end = len(edges) - sum(1 for _ in later.tensors())
+        start = end - sum(1 for _ in masks.tensors())
+        kept = [*edges[:start], *edges[end:]]
+        self.masked.update(kept)
+        return without, kept
 
     def node(
         self,

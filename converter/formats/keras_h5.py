@@ -142,7 +142,7 @@ def _variables(layer: Layer, trainable: bool) -> Iterator[tuple[Layer, Role, boo
                 yield from _variables(inner, trainable)
         return
     for role in layer.roles or ():
-        if not role.copied:
+        if not (role.copied or role.archived):
             yield layer, role, trainable and role.trainable
     for part in layer.parts.values():
         yield from _variables(part, trainable)

@@ -213,14 +213,15 @@ class _Walk:
                 f"stores the weights of {printable(said)!r} where those of layer "
                 f"{printable(layer.name)!r} belong"
             )
-        if stored != [str(place) for place in range(len(wanted))]:
+        keys = [role.name if role.archived else str(place) for place, role in enumerate(wanted)]
+        if stored != keys:
             raise ModelFileError(
                 f"layer {printable(layer.name)!r} needs the weights "
                 f"{', '.join(role.name for role in wanted) or '(none)'}; {self.store.what} holds "
                 f"{len(stored)} for it at {path!r}"
             )
-        for place, role in enumerate(wanted):
-            where = f"{path}/vars/{place}"
+        for key, role in zip(keys, wanted, strict=True):
+            where = f"{path}/vars/{key}"
             self.taken.add(where)
             values = self.store.array(where)
             if role.copied:

@@ -27,6 +27,8 @@ class Role:
         It is a layer's inside this one, of which archives of Keras 3 hold a second copy.
     legacy : bool
         Only legacy files (``.h5``) hold it.
+    archived : bool
+        Only archives hold it, under its own name.
     other : str
         What another version of Keras calls it in legacy files.
     """
@@ -35,6 +37,7 @@ class Role:
     trainable: bool = True
     copied: bool = False
     legacy: bool = False
+    archived: bool = False
     other: str = ""
 
 
@@ -118,7 +121,33 @@ def _prelu(config: Config) -> list[Role]:
 
 
 def _embedding(config: Config) -> list[Role]:
-    return [Role("embeddings")]
+    policy = policy_of(config)
+    frozen = bool(config.get("lora_rank"))
+    names = ("lora_embeddings_a", "lora_embeddings_b") if frozen else ()
+    factors = [Role(name, legacy=True) for name in names]
+    if not isinstance(policy, Quantization):
+        return [Role("embeddings", not frozen), *factors]
+    more = ("embeddings_zero", "g_idx") if policy.grouped else ()
+    stored = ("embeddings", "embeddings_scale", *more)
+    return [*(Role(name, False) for name in stored), *factors]
+
+
+def _reversible_embedding(config: Config) -> list[Role]:
+    own = _embedding(config)
+    if config.get("tie_weights", True):
+        return own
+    policy = policy_of(config)
+    if not isinstance(policy, Quantization):
+        return [own[0], Role("reverse_embeddings"), *own[1:]]
+    names = ["reverse_embeddings", "reverse_embeddings_scale"]
+    names += ["reverse_embeddings_zero"] if policy.grouped else []
+    return [*own, *(Role(name, False) for name in names)]
+
+
+def _lookup(config: Config) -> list[Role]:
+    if config.get("output_mode") not in ("tf_idf", "tf-idf"):
+        return []
+    return [Role("idf_weights", False, archived=True)]
 
 
 def _none(config: Config) -> list[Role]:
@@ -173,6 +202,8 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
         _separable_conv,
     ),
     "Embedding": _embedding,
+    "ReversibleEmbedding": _reversible_embedding,
+    **dict.fromkeys(("IntegerLookup", "StringLookup"), _lookup),
     "Normalization": _normalization,
     "PReLU": _prelu,
     "STFTSpectrogram": _spectrogram,
@@ -186,7 +217,7 @@ _ROLES: dict[str, Callable[[Config], list[Role]]] = {
             *("Permute", "ReLU", "Rescaling", "Reshape", "Softmax", "SpatialDropout1D"),
             *("SpatialDropout2D", "SpatialDropout3D", "Subtract", "ThresholdedReLU"),
             *("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
-            *("IntegerLookup", "StringLookup", "TextVectorization"),
+            "TextVectorization",
             *("Bidirectional", "Masking", "RNN", "SimpleRNN", "StackedRNNCells"),
             *("TimeDistributed", "Pipeline", "Dot", "RepeatVector", "CenterCrop", "Resizing"),
             *("MelSpectrogram", "UnitNormalization", *AUGMENTATIONS),

@@ -78,6 +78,8 @@ class Tape:
         self.origin = ""
         # The network's inputs, by entry: which one, and its rows (1 where it is one observation).
         self.inputs: dict[int, tuple[int, int]] = {}
+        # Their declared types, likewise.
+        self.types: dict[int, str] = {}
         # What `converter.tracing.codes` put there: indicators by what they indicate, and values
         # that are codes again, by entry.
         self.indicators: dict[tuple[Any, ...], int] = {}

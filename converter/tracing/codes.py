@@ -191,7 +191,7 @@ def expand(value: Any, levels: Levels, table: np.ndarray) -> Any:
         chosen = np.flatnonzero(found.part.reshape(-1) == number)
         if not chosen.size:
             continue
-        own, rows = _resolved(origin, levels, table)
+        own, rows = _resolved(value.tape, origin, levels, table)
         places = found.place.reshape(-1)[chosen]
         parts.append(_looked_up(value.tape, origin.entry, own, rows, places))
         order.append(chosen)
@@ -224,7 +224,7 @@ def recode(value: Any, levels: Levels, codes: np.ndarray) -> Any:
     found = _codes(value)
     origins = []
     for origin in found.origins:
-        own, rows = _resolved(origin, levels, codes)
+        own, rows = _resolved(value.tape, origin, levels, codes)
         origins.append(Origin(origin.entry, own, rows))
     value.tape.coded[result.index] = View(tuple(origins), found.part, found.place)
     return result
@@ -258,7 +258,7 @@ def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
     if len(found.origins) != 1:
         raise NotAffine("marks which codes of several inputs are present")
     (origin,) = found.origins
-    own, rows = _resolved(origin, levels, table)
+    own, rows = _resolved(value.tape, origin, levels, table)
     if (np.count_nonzero(rows, axis=0) > 1).any():
         raise NotAffine("marks the presence of several levels by one number")
     groups = found.place.reshape(-1, found.place.shape[-1])
@@ -289,11 +289,13 @@ def _constant_rows(value: np.ndarray, levels: Levels, table: np.ndarray) -> np.n
     return table[place].reshape(*value.shape, table.shape[1])
 
 
-def _resolved(origin: Origin, levels: Levels, table: np.ndarray) -> tuple[Levels, np.ndarray]:
+def _resolved(
+    tape: Tape, origin: Origin, levels: Levels, table: np.ndarray
+) -> tuple[Levels, np.ndarray]:
     """Return the levels of the raw input, and the table's row for each of them."""
     if origin.levels is None or origin.values is None:
         if not origin.shift:
-            return levels, table
+            return levels.read_as(tape.types[origin.entry]), table
         if not isinstance(levels, Codes):
             raise NotAffine(NO_CODE)
         raw = range(-origin.shift, levels.size - origin.shift)

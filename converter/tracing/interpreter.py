@@ -107,6 +107,7 @@ def trace(
             value = run.tape.source(shape, KINDS.get(declared.dtype, "s"))
             batched = bool(rows) and (declared.shape or ())[:1] == (None,)
             run.tape.inputs[value.index] = place, rows if batched else 1
+            run.tape.types[value.index] = declared.dtype
         traced.append(value)
         edges[declared.name] = _not_numbers(declared) if value is None else value
     run.log["rows", ()] = np.array(rows)

@@ -84,8 +84,9 @@ def rule_for(node: Node) -> Rule:
         node.attributes,
         node.weights,
         operation=operation,
-        # Their dtype is that of codes.
-        typed=not operation and node.operation not in categorical.LAYERS,
+        # The dtype of what makes codes, and holds no table of numbers, is that of the codes.
+        typed=not operation
+        and (node.operation not in categorical.LAYERS or node.operation in categorical.TABLES),
     )
     return Rule(
         bind(node, layer.function, settings, whole=layer.whole),

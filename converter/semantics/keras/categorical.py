@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.formats.keras_policy import Quantization, policy_of
 from converter.levels import Bins, Codes, Hashed, Levels, Vocabulary, salt_of
 from converter.semantics.keras.layer import Layer
+from converter.semantics.keras.lora import merged
+from converter.semantics.keras.quantization import check_weight_only, table
+from converter.tracing import algebra
 from converter.tracing.affine import Affine
 from converter.tracing.codes import expand, present, recode
 from converter.tracing.primitives import finite
@@ -21,14 +25,114 @@ from converter.tracing.primitives import finite
 _MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
-def embedding(inputs: Any, *, input_dim: int, output_dim: int, embeddings: Any) -> Any:
+def embedding(
+    inputs: Any,
+    *,
+    input_dim: int,
+    output_dim: int,
+    lora_rank: Any = None,
+    lora_alpha: Any = None,
+    quantization: Quantization | None = None,
+    quantization_config: Any = None,
+    embeddings: Any,
+    embeddings_scale: Any = None,
+    embeddings_zero: Any = None,
+    g_idx: Any = None,
+    lora_embeddings_a: Any = None,
+    lora_embeddings_b: Any = None,
+) -> Any:
     """Return a row of the table for each code."""
+    if quantization is not None:
+        embeddings = table(
+            *(quantization, quantization_config, embeddings, (input_dim, output_dim)),
+            *(embeddings_scale, embeddings_zero, g_idx),
+        )
+    elif quantization_config is not None:
+        raise NotAffine("has a quantization_config and no quantised dtype, which is not supported")
+    embeddings = merged(embeddings, lora_embeddings_a, lora_embeddings_b, lora_rank, lora_alpha)
+    _check_table(embeddings, input_dim, output_dim)
+    return expand(inputs, Codes(input_dim), embeddings)
+
+
+def _check_table(embeddings: Any, input_dim: int, output_dim: int) -> None:
     if np.shape(embeddings) != (input_dim, output_dim):
         raise ValueError(
             f"a table of shape {list(np.shape(embeddings))} is no embedding of {input_dim!r} codes "
             f"in {output_dim!r} numbers"
         )
-    return expand(inputs, Codes(input_dim), embeddings)
+
+
+def reversible_embedding(
+    inputs: Any,
+    reverse: Any = False,
+    *,
+    input_dim: int,
+    output_dim: int,
+    tie_weights: bool = True,
+    reverse_dtype: Any = None,
+    logit_soft_cap: Any = None,
+    lora_rank: Any = None,
+    lora_alpha: Any = None,
+    quantization: Quantization | None = None,
+    quantization_config: Any = None,
+    embeddings: Any,
+    embeddings_scale: Any = None,
+    embeddings_zero: Any = None,
+    g_idx: Any = None,
+    lora_embeddings_a: Any = None,
+    lora_embeddings_b: Any = None,
+    reverse_embeddings: Any = None,
+    reverse_embeddings_scale: Any = None,
+    reverse_embeddings_zero: Any = None,
+) -> Any:
+    """Return a row of the table for each code; or, in reverse, the products with all rows.
+
+    Source: keras.src.layers.core.reversible_embedding.
+    """
+    if reverse is None or reverse is False:
+        return embedding(
+            inputs,
+            input_dim=input_dim,
+            output_dim=output_dim,
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
+            quantization=quantization,
+            quantization_config=quantization_config,
+            embeddings=embeddings,
+            embeddings_scale=embeddings_scale,
+            embeddings_zero=embeddings_zero,
+            g_idx=g_idx,
+            lora_embeddings_a=lora_embeddings_a,
+            lora_embeddings_b=lora_embeddings_b,
+        )
+    if reverse is not True or type(tie_weights) is not bool:
+        raise ValueError("says neither yes nor no whether it is called in reverse, or tied")
+    if reverse_dtype not in (None, "float16", "bfloat16", "float32", "float64"):
+        raise NotAffine(f"computes in {reverse_dtype!r} in reverse, which is not supported")
+    stored, scale, zero = embeddings, embeddings_scale, embeddings_zero
+    if not tie_weights:
+        stored = np.transpose(reverse_embeddings)
+        scale, zero = reverse_embeddings_scale, reverse_embeddings_zero
+        if quantization is not None and quantization.grouped:
+            scale, zero = np.transpose(scale), np.transpose(zero)
+    if quantization is not None:
+        check_weight_only(quantization, quantization_config)
+        if lora_embeddings_a is not None:
+            raise NotAffine("adds low-rank factors to a quantised table, not supported in reverse")
+        stored = table(
+            *(quantization, quantization_config, stored, (input_dim, output_dim)),
+            *(scale, zero, g_idx),
+        )
+    elif tie_weights:
+        stored = merged(stored, lora_embeddings_a, lora_embeddings_b, lora_rank, lora_alpha)
+    _check_table(stored, input_dim, output_dim)
+    y = np.matmul(inputs, np.transpose(stored))
+    if logit_soft_cap is None:
+        return y
+    cap = float(finite(logit_soft_cap))
+    if cap == 0.0:
+        raise ValueError("has a logit_soft_cap of zero")
+    return np.multiply(algebra.tanh(np.divide(y, cap)), cap)
 
 
 def category_encoding(
@@ -48,16 +152,31 @@ def discretization(
     num_bins: Any = None,
     bins: Any = None,
     output_mode: str = "int",
+    dtype: Any = None,
 ) -> Any:
-    """Say in which interval a number lies, ``[boundary, next boundary)``."""
+    """Say in which interval a number lies, ``[boundary, next boundary)``.
+
+    In a model, the layer reads its input in the type that it computes in.
+    """
     boundaries = bins if bin_boundaries is None else bin_boundaries
     if boundaries is None:
         raise NotAffine("does not say its bin_boundaries (adapt it before saving)")
     edges = finite(boundaries).reshape(-1).astype(np.float32).astype(np.float64)
     if (np.diff(edges) < 0).any():
         raise NotAffine("has bin_boundaries that do not rise")
-    levels = Bins(tuple(edges.tolist()))
+    levels = Bins(tuple(edges.tolist()), _read_in(dtype))
     return _encoded(inputs, levels, np.arange(levels.count), levels.count, output_mode)
+
+
+def _read_in(dtype: Any) -> tuple[str, ...]:
+    """Return the floating point type that a layer rounds its input to, if any."""
+    if policy_of({"dtype": dtype}) is not None:
+        return ()  # the type of its codes
+    name = dtype["config"]["name"] if isinstance(dtype, dict) else dtype or "float32"
+    name = name.removeprefix("mixed_")
+    if name == "bfloat16":
+        raise NotAffine("reads its input in bfloat16, which is not supported")
+    return (name,)
 
 
 def hashing(
@@ -93,6 +212,7 @@ def _index_lookup(text: bool) -> Callable[..., Any]:
         salt: Any = None,
         encoding: str = "utf-8",
         vocabulary_dtype: str = "int64",
+        idf_weights: Any = None,
     ) -> Any:
         """Say which place a value has in a vocabulary: first the mask, then unknown values."""
         mode = _MODES.get(output_mode, output_mode)
@@ -134,9 +254,29 @@ def _index_lookup(text: bool) -> Callable[..., Any]:
             if type(max_tokens) is not int or max_tokens < depth:
                 raise ValueError(f"max_tokens is {max_tokens!r} for {depth} tokens")
             depth = max_tokens
-        return _encoded(inputs, levels, codes, depth, mode)
+        if mode != "tf_idf":
+            return _encoded(inputs, levels, codes, depth, mode)
+        if idf_weights is None:
+            raise NotAffine("does not say its idf_weights")
+        weights = _frequencies(idf_weights, num_oov_indices, len(tokens), depth)
+        return np.multiply(_encoded(inputs, levels, codes, depth, "count"), weights)
 
     return index_lookup
+
+
+def _frequencies(given: Any, unknown: int, tokens: int, depth: int) -> np.ndarray:
+    """Return a weight for each code: archives hold them all, a configuration perhaps the tokens'.
+
+    Source: `set_vocabulary` of keras.src.layers.preprocessing.index_lookup.
+    """
+    weights = finite(given).reshape(-1)
+    if len(weights) == tokens and unknown:
+        weights = np.concatenate([np.full(unknown, weights.mean()), weights])
+    if len(weights) == unknown + tokens:
+        return np.pad(weights, (0, depth - len(weights)))
+    if len(weights) != depth:
+        raise ValueError(f"has {len(weights)} idf_weights for {tokens} tokens")
+    return weights
 
 
 def _encoded(
@@ -193,19 +333,21 @@ def _encoded(
 _TEXT = "splits text into words, whose number and choice depend on the input"
 _SPARSE = frozenset({"sparse"})
 
+_EMBEDDING = frozenset({"mask_zero", "input_length", "activity_regularizer"})
+
+#: Layers that hold a table of numbers, in which they compute.
+TABLES = frozenset({"Embedding", "ReversibleEmbedding"})
+
 LAYERS: dict[str, Layer] = {
     "CategoryEncoding": Layer(category_encoding, inert=_SPARSE | {"max_tokens"}),
     "Discretization": Layer(discretization, inert=_SPARSE | {"epsilon"}),
-    "Embedding": Layer(
-        embedding, inert=frozenset({"mask_zero", "input_length", "activity_regularizer"})
-    ),
+    "Embedding": Layer(embedding, inert=_EMBEDDING),
     "HashedCrossing": Layer(
         None, "crosses codes: affine in the indicators of pairs of levels, not of each input's"
     ),
     "Hashing": Layer(hashing, inert=_SPARSE),
-    "IntegerLookup": Layer(
-        _index_lookup(False), inert=_SPARSE | {"vocabulary_size", "idf_weights", "max_values"}
-    ),
-    "StringLookup": Layer(_index_lookup(True), inert=_SPARSE | {"vocabulary_size", "idf_weights"}),
+    "IntegerLookup": Layer(_index_lookup(False), inert=_SPARSE | {"vocabulary_size", "max_values"}),
+    "ReversibleEmbedding": Layer(reversible_embedding, inert=_EMBEDDING),
+    "StringLookup": Layer(_index_lookup(True), inert=_SPARSE | {"vocabulary_size"}),
     "TextVectorization": Layer(None, _TEXT),
 }

@@ -94,10 +94,13 @@ def _axes(equation: str, rank: int) -> tuple[str, str, str]:
     left, source, right, weights, made_left, target, made_right = found.groups()
     if (left, right) != (made_left, made_right) or (left and right):
         raise NotAffine(f"has the equation {equation!r}, which is not supported")
+    labels = source + weights
+    if len(set(target)) < len(target) or not set(target) <= set(labels):
+        raise ValueError(f"the equation {equation!r} makes an axis twice or of nothing")
     spare = rank - len(source)
     if spare < 0 or (spare and not (left or right)):
         raise ValueError(f"the equation {equation!r} meets a value of {rank} axes")
-    free = [letter for letter in string.ascii_letters if letter not in source + weights + target]
+    free = [letter for letter in string.ascii_letters if letter not in labels]
     more = "".join(free[:spare])
     if left:
         return more + source, weights, more + target

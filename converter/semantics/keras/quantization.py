@@ -41,15 +41,62 @@ def check_weight_only(quantization: Quantization, config: Any) -> None:
         if mode == "int4":
             if "block_size" not in settings:
                 raise NotAffine("stores its kernel in a form of int4 that is not supported")
-            size = settings["block_size"]
-            if (-1 if size is None else size) != quantization.group:
-                raise NotAffine("says two sizes of the groups that its kernel is quantised in")
+            _check_group(quantization, settings)
         if "activation_quantizer" in settings and settings["activation_quantizer"] is None:
             return
     raise NotAffine(
         f"rounds what it is given to {mode}, a step function; convert the network before it is "
         "quantised, or quantise its weights alone (activation_quantizer=None)"
     )
+
+
+def table(
+    quantization: Quantization,
+    config: Any,
+    stored: Any,
+    shape: tuple[int, int],
+    scale: Any,
+    zero: Any = None,
+    groups: Any = None,
+) -> np.ndarray:
+    """Return the table of an embedding, of shape (codes, numbers), that small integers stand for.
+
+    Each code has a scale, or one for each group of its numbers; nothing that depends on the input
+    is rounded. Of 4 bits, two numbers of a code are in a byte. Source: `_int8_call` and
+    `_int4_call` of keras.src.layers.core.embedding.
+
+    Raises
+    ------
+    NotAffine
+        If it is quantised in a way that is not known.
+    ValueError
+        If the shapes do not fit.
+    """
+    mode = quantization.mode
+    if mode not in ("int8", "int4"):
+        raise NotAffine(f"stores its table in {mode}, which is not supported")
+    if config is not None:
+        settings = config.get("config") if isinstance(config, dict) else None
+        if not isinstance(settings, dict) or config.get("class_name") != _CONFIGS[mode]:
+            raise NotAffine(f"stores its table in a form of {mode} that is not known")
+        if mode == "int4":
+            _check_group(quantization, settings)
+    check_size(shape)
+    numbers = np.asarray(stored)
+    if quantization.bits == 4:
+        if numbers.shape != (shape[0], (shape[1] + 1) // 2) or numbers.dtype.itemsize != 1:
+            raise ValueError(f"a packed table of {list(numbers.shape)} for {list(shape)}")
+        numbers = _unpacked(numbers, signed=True)[:, : shape[1]]
+    return dequantized(
+        *(Quantization(mode, 8, quantization.group), numbers.T, shape[::-1]),
+        *(np.transpose(scale), None if zero is None else np.transpose(zero), groups),
+    ).T
+
+
+def _check_group(quantization: Quantization, settings: Any) -> None:
+    size = settings.get("block_size", 0)
+    if (-1 if size is None else size) != quantization.group:
+        raise NotAffine("says two sizes of the groups that its kernel is quantised in")
 
 
 def dequantized(

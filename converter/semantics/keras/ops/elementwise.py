@@ -19,6 +19,7 @@ from converter.tracing.affine import Affine
 from converter.tracing.codes import view
 from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
 from converter.tracing.primitives import finite
+from converter.tracing.reach import depends_only_on
 
 #: Types of keras.config that hold floating point numbers.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -116,7 +117,17 @@ def cast(x: Any, *, dtype: Any) -> Any:
         return x.as_kind("c")
     if isinstance(x, Linked):
         raise UsedLink()
-    return np.asarray(x).astype(dtype)
+    return _whole(np.asarray(x), dtype)
+
+
+def _whole(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """Return constants as whole numbers, their fractions cut off."""
+    if dtype != "bool" and numbers.dtype.kind == "f":
+        limits = np.iinfo(dtype)
+        # What becomes of other numbers depends on the machine.
+        if not np.all((numbers > float(limits.min) - 1.0) & (numbers < float(limits.max) + 1.0)):
+            raise NotAffine(f"casts a number to {dtype}, which does not hold it")
+    return numbers.astype(dtype)
 
 
 def convert_to_tensor(x: Any, *, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
@@ -126,25 +137,34 @@ def convert_to_tensor(x: Any, *, dtype: Any = None, sparse: Any = None, ragged: 
 
 
 def full_like(x: Any, fill_value: Any, *, dtype: Any = None) -> Any:
-    if traced(fill_value):
-        return np.broadcast_to(fill_value, np.shape(x))
-    return np.full(np.shape(x), fill_value, dtype=_kind(dtype))
+    """Return a value of the shape of `x`, and of its type where none is named."""
+    fill = _in_type_of(x, fill_value) if dtype is None else cast(fill_value, dtype=dtype)
+    return np.broadcast_to(fill, np.shape(x))
 
 
 def zeros_like(x: Any, *, dtype: Any = None) -> Any:
-    return np.zeros(np.shape(x), dtype=_kind(dtype))
+    return full_like(x, 0, dtype=dtype)
 
 
 def ones_like(x: Any, *, dtype: Any = None) -> Any:
-    return np.ones(np.shape(x), dtype=_kind(dtype))
+    return full_like(x, 1, dtype=dtype)
 
 
-def _kind(dtype: Any) -> Any:
-    if dtype is None or dtype in FLOATS:
-        return np.float64
-    if dtype in _WHOLE or dtype == "bool":
-        return np.dtype(dtype)
-    raise NotAffine(f"has the unknown type {dtype!r}")
+def _in_type_of(x: Any, fill: Any) -> Any:
+    kind = x.kind if isinstance(x, Affine) else "f"
+    if isinstance(x, np.ndarray) and x.dtype.kind != "f":
+        return cast(fill, dtype=str(x.dtype))
+    if isinstance(x, Affine) and not depends_only_on(
+        x, {*x.tape.inputs, *x.tape.indicators.values()}
+    ):
+        raise NotAffine("makes a value of the type of one that is refused, which is not known")
+    if kind == "f":
+        return cast(fill, dtype="float64")
+    if kind != "i":
+        raise NotAffine("makes a value of the type of small integers, booleans or text")
+    # Of 32 bits or 64: a number that both hold.
+    fill = cast(fill, dtype="int32")
+    return fill if traced(fill) else fill.astype(np.int64)
 
 
 def exp2(x: Any) -> Any:
@@ -375,16 +395,16 @@ OPERATORS: dict[str, Layer] = {
     "Cast": Layer(cast, whole="kept"),
     "ConvertToTensor": Layer(convert_to_tensor, whole="kept"),
     "EmptyLike": Layer(None, "makes a value that is not initialised", keeps_shape=True),
-    "FullLike": Layer(full_like),
+    "FullLike": Layer(full_like, whole="kept"),
     "Greater": Layer(_comparison("Greater"), labels=True),
     "GreaterEqual": Layer(_comparison("GreaterOrEqual"), labels=True),
     "Less": Layer(_comparison("Less"), labels=True),
     "LessEqual": Layer(_comparison("LessOrEqual"), labels=True),
     "Ndim": Layer(ndim, reads_shape=True),
-    "OnesLike": Layer(ones_like),
+    "OnesLike": Layer(ones_like, whole="kept"),
     "Round": Layer(round_),
     "Rsqrt": _numpy(lambda x: 1.0 / np.sqrt(x), FUNCTION),
     "SaturateCast": Layer(None, "limits a value to the range of a type", keeps_shape=True),
     "Size": Layer(size, reads_shape=True),
-    "ZerosLike": Layer(zeros_like),
+    "ZerosLike": Layer(zeros_like, whole="kept"),
 }

@@ -18,6 +18,7 @@ from converter.semantics.keras.ops import movement, spatial
 from converter.semantics.onnx import layout
 from converter.semantics.onnx.convolution import col2im
 from converter.semantics.onnx.refusal import traced
+from converter.semantics.precision import floating
 from converter.tracing.affine import check_size
 from converter.tracing.codes import recode
 from converter.tracing.primitives import finite
@@ -111,6 +112,7 @@ def rgb_to_grayscale(images: Any, *, data_format: Any = None) -> Any:
         return images
     if np.shape(images)[axis] != 3:
         raise ValueError("wants three channels")
+    floating(images)  # it cuts off the fraction of what it makes of whole numbers
     weights = np.array(_LUMA).reshape([3 if i == axis else 1 for i in range(np.ndim(images))])
     return np.sum(np.multiply(images, weights), axis=axis, keepdims=True)
 
@@ -259,7 +261,7 @@ OPERATORS: dict[str, Layer] = {
     "GaussianBlur": Layer(gaussian_blur),
     "MapCoordinates": Layer(None, _RESAMPLES),
     "PadImages": Layer(pad_images, whole="wraps"),
-    "RGBToGrayscale": Layer(rgb_to_grayscale, whole="wraps"),
+    "RGBToGrayscale": Layer(rgb_to_grayscale, whole="kept"),
     "ScaleAndTranslate": Layer(None, _RESAMPLES),
     "SobelEdges": Layer(sobel_edges),
     "SpaceToDepth": Layer(space_to_depth, moves=True, whole="kept"),

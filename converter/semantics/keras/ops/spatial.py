@@ -12,6 +12,7 @@ import numpy as np
 
 from converter.semantics.keras import convolution, normalization, pooling, resizing
 from converter.semantics.keras.layer import Layer
+from converter.semantics.precision import floating
 
 _LAST = "channels_last"
 
@@ -195,6 +196,7 @@ def batch_norm(
     axis: int,
     epsilon: float = 1e-3,
 ) -> Any:
+    floating(x)  # of whole numbers it makes whole numbers, and of the statistics too
     return normalization.batch_normalization(
         x,
         axis=axis,
@@ -214,11 +216,12 @@ OPERATORS: dict[str, Layer] = {
     "AdaptiveAveragePool": Layer(adaptive_average_pool),
     "AdaptiveMaxPool": Layer(adaptive_max_pool, whole="kept", accepts=_WINDOW),
     "AveragePool": Layer(average_pool),
-    "BatchNorm": Layer(batch_norm, accepts="the statistics are constant"),
+    "BatchNorm": Layer(batch_norm, whole="kept", accepts="the statistics are constant"),
     "Conv": Layer(conv, accepts="one of inputs and kernel depends on the input"),
     "ConvTranspose": Layer(conv_transpose, accepts="one of inputs and kernel depends on the input"),
     "DepthwiseConv": Layer(depthwise_conv, accepts="one of the operands depends on the input"),
     "MaxPool": Layer(max_pool, whole="kept", accepts=_WINDOW),
-    "Resize": Layer(resize),
+    # It rounds what it makes of whole numbers.
+    "Resize": Layer(resize, whole="kept"),
     "SeparableConv": Layer(separable_conv, accepts="one of the operands depends on the input"),
 }
