@@ -110,6 +110,14 @@ LAYERS: dict[str, dict] = {
     "embedding_bomb": _layer("Embedding", input_dim=1 << 60, output_dim=1 << 60),
     "encoding_bomb": _layer("CategoryEncoding", num_tokens=1 << 60),
     "hashing_bomb": _layer("Hashing", num_bins=1 << 60, output_mode="one_hot"),
+    "steps_bomb": _layer(
+        "Sequential",
+        "keras",
+        layers=[
+            _layer("RepeatVector", n=300_000),
+            _layer("SimpleRNN", units=4, activation="linear", use_bias=False),
+        ],
+    ),
     "cells_bomb": _layer("StackedRNNCells", cells=[]),
     "nested_lists": _dense(activation=json.loads("[" * 500 + "]" * 500)),
 }

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from converter.errors import NotAffine
+from converter.errors import NotAffine, TooLarge
 from converter.semantics.keras.activations import activate
 from converter.semantics.keras.layer import Layer
 from converter.tracing.affine import check_size
+
+# Steps that are written out; each takes about half a millisecond.
+_MAX_STEPS = 10_000
 
 
 def simple_rnn(
@@ -41,6 +44,8 @@ def simple_rnn(
     if use_bias and np.shape(bias) != (units,):
         raise ValueError(f"a bias of shape {list(np.shape(bias))} does not fit {units} units")
     check_size((*shape[:2], units))
+    if shape[1] > _MAX_STEPS:
+        raise TooLarge(f"runs over {shape[1]:,} steps; at most {_MAX_STEPS:,} are written out")
     if isinstance(initial_state, (list, tuple)):
         if len(initial_state) != 1:
             raise ValueError(f"is given {len(initial_state)} states; it has one")
