@@ -301,6 +301,56 @@ def test_an_equation_that_makes_an_axis_of_nothing_is_an_error(tmp_path, equatio
         _edited(tmp_path, model, lambda r: r["config"].update(equation=equation))
 
 
+def _constant(tmp_path, kind, value, dtype):
+    """Fold ``x + constant``, the constant written into the file's call."""
+    from keras import ops
+
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, ops.add(inputs, np.array([1.0, 2.0])))
+    constant = {"class_name": kind, "config": {"value": value, "dtype": dtype}}
+
+    def change(record):
+        record["inbound_nodes"][0]["args"][1] = constant
+
+    _edited(tmp_path, model, change)
+    return converter.fold(tmp_path / "edited.keras")
+
+
+@pytest.mark.parametrize("kind", ["__numpy__", "__tensor__"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_constants_of_a_call_have_the_type_that_the_file_says(tmp_path, kind, dtype):
+    folded = _constant(tmp_path, kind, [3.14159, -0.1], dtype)
+    expected = np.asarray(keras.ops.convert_to_tensor([3.14159, -0.1], dtype), dtype=np.float64)
+    np.testing.assert_array_equal(folded.intercept, expected)
+
+
+@pytest.mark.parametrize("kind", ["__numpy__", "__tensor__"])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        ([2.5, 1.0], "float99"),
+        ([2.5, 1.0], "object"),
+        ([2.5, 1.0], "M8[ns]"),
+        ([2.5, 1.0], None),
+        ([2.5, 1.0], ["float32"]),
+        (["2.5", "1.0"], "float32"),
+        ([300, 1], "uint8"),
+        ([None, 1.0], "float32"),
+        ([[1.0], [1.0, 2.0]], "float32"),
+    ],
+)
+def test_constants_that_keras_does_not_write_are_errors(tmp_path, kind, value, dtype):
+    with pytest.raises(converter.errors.ModelFileError, match="constant"):
+        _constant(tmp_path, kind, value, dtype)
+
+
+@pytest.mark.parametrize("dims", [[-1, 1], [0, 1], [1, 1], [1]])
+def test_a_permutation_names_each_axis_once(tmp_path, dims):
+    model = _sequential((2, 3), layers.Permute((2, 1)))
+    with pytest.raises(converter.errors.ModelFileError, match="each axis once"):
+        _edited(tmp_path, model, lambda r: r["config"].update(dims=dims))
+
+
 @pytest.mark.parametrize("group_size", [-1, 2])
 @pytest.mark.parametrize(("mode", "bits"), [("gptq", 3), ("gptq", 4), ("gptq", 8), ("awq", 4)])
 @pytest.mark.parametrize("kind", ["Dense", "EinsumDense", "EinsumDense-output"])

@@ -41,6 +41,13 @@ def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
+def round_bfloat16(array: np.ndarray) -> np.ndarray:
+    """Round to bfloat16 (nearest, ties to even), held as float32."""
+    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) & np.uint64(0xFFFF0000)
+    return rounded.astype(np.uint32).view(np.float32)
+
+
 class View(io.RawIOBase):
     """A read-only file object over bytes that are already there, for zipfile and h5py."""
 

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ModelFileError, printable
+from converter.formats.containers import round_bfloat16
 
 _MAX_INDEX = 1 << 20
 # What stands where Keras 2 passes a constant as the first argument.
 _CONSTANT = "_CONSTANT_VALUE"
 _NUMBERS = frozenset(
     {
-        *("bool", "float16", "float32", "float64"),
+        *("bool", "bfloat16", "float16", "float32", "float64"),
         *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     }
 )
@@ -192,10 +193,16 @@ def array(config: dict[str, Any], what: str) -> np.ndarray:
     ModelFileError
         If it is not one of numbers, or does not fit its type.
     """
-    dtype = config.get("dtype", "float64")
-    if dtype not in _NUMBERS:
-        dtype = "float64"
+    dtype = config.get("dtype")
+    if not isinstance(dtype, str) or dtype not in _NUMBERS:
+        raise ModelFileError(f"{what} has a constant of the unknown type {printable(str(dtype))}")
     try:
+        values = np.asarray(config.get("value"))
+        if values.dtype.kind not in "biuf":
+            raise ValueError("no numbers")
+        if dtype == "bfloat16":
+            return round_bfloat16(values)
+        # Not of the array: a number that does not fit its type is to be an error.
         return np.asarray(config.get("value"), dtype=dtype)
     except (TypeError, ValueError, OverflowError):
         raise ModelFileError(f"{what} has a constant that is not numeric") from None

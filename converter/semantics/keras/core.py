@@ -71,7 +71,10 @@ def reshape(x: Any, *, target_shape: Any) -> Any:
 
 
 def permute(x: Any, *, dims: Any) -> Any:
-    return np.transpose(x, (0, *whole_numbers(dims, "dims")))
+    order = whole_numbers(dims, "dims")
+    if sorted(order) != list(range(1, np.ndim(x))):
+        raise ValueError(f"dims {list(order)} do not name each axis once, from 1 on")
+    return np.transpose(x, (0, *order))
 
 
 def masking(x: Any, *, mask_value: Any = 0.0) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
+from converter.formats.containers import round_bfloat16
 from converter.formats.onnx_types import BFLOAT16, STRING, TYPES
 from converter.semantics.onnx.operator import Operator
 from converter.tracing.affine import Affine, check_size
@@ -86,7 +87,7 @@ def cast(input: Any, *, to: int) -> Any:
     if array.dtype.kind == "O":
         raise NotAffine("casts strings to numbers")
     if to == BFLOAT16:
-        return _round_bfloat16(array)
+        return round_bfloat16(array)
     if to not in TYPES:
         raise NotAffine(f"casts to the type {to}, which is not supported")
     return array.astype(TYPES[to])
@@ -161,13 +162,6 @@ def _float_only(to: int) -> None:
             if to in TYPES
             else f"casts to the type {to}, which is not supported"
         )
-
-
-def _round_bfloat16(array: np.ndarray) -> np.ndarray:
-    """Round to bfloat16 (nearest, ties to even), held as float32."""
-    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
-    rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) & np.uint64(0xFFFF0000)
-    return rounded.astype(np.uint32).view(np.float32)
 
 
 OPERATORS: dict[str, Operator] = {
