@@ -19,6 +19,7 @@ from keras import layers
 from tensorflow.python.framework import op_def_registry
 
 import converter
+from converter.formats.crc32c import crc32c
 from converter.formats.saved_model import _OUTPUTS as OUTPUTS
 from converter.semantics.tensorflow import _TYPES as TYPE_ATTRIBUTES
 from converter.semantics.tensorflow import OPERATIONS
@@ -594,3 +595,35 @@ def test_text_graphs_have_a_way_out(tmp_path):
     (tmp_path / "saved_model.pbtxt").write_text("saved_model_schema_version: 1")
     with pytest.raises(converter.ModelFileError, match=r"saved_model\.pb"):
         converter.inspect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"123456789", 0xE3069283),
+        (bytes(32), 0x8A9136AA),
+        (b"\xff" * 32, 0x62A8AB43),
+        (bytes(range(32)), 0x46DD794E),
+    ],
+)
+def test_the_checksum_of_rfc_3720(data, expected):
+    assert crc32c(data) == expected
+    # Long data take another path.
+    long = data * 7_300
+    state = 0xFFFFFFFF
+    for byte in long:
+        state ^= byte
+        for _ in range(8):
+            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
+    assert crc32c(long) == state ^ 0xFFFFFFFF
+
+
+def test_a_flipped_bit_of_a_variable_is_damage(tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(FIXTURES / "tf_keras_saved" / "two_heads", copy)
+    (shard,) = (copy / "variables").glob("variables.data-*")
+    content = bytearray(shard.read_bytes())
+    content[40] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(converter.ModelFileError, match="does not match its checksum"):
+        converter.fold(copy)

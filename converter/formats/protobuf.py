@@ -19,7 +19,7 @@ import numpy as np
 from converter.errors import ModelFileError
 
 # `skip`: the field is known and means nothing for inference. `view`: bytes left in place.
-Kind = Literal["int", "float", "string", "bytes", "view", "skip", "numbers", "message"]
+Kind = Literal["int", "float", "fixed32", "string", "bytes", "view", "skip", "numbers", "message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ class Decoder:
                 stop = place + (8 if wire == 1 else 4)
                 if stop > end:
                     raise ModelFileError(f"is cut short inside {field.name} of {message}")
-                value = struct.unpack_from("<d" if wire == 1 else "<f", buffer, place)[0]
+                layout = "<d" if wire == 1 else "<I" if field.kind == "fixed32" else "<f"
+                value = struct.unpack_from(layout, buffer, place)[0]
                 place = stop
             else:
                 raise ModelFileError(f"is malformed inside {message}")
@@ -134,7 +135,7 @@ class Decoder:
                 value = np.asarray([value], "<i8" if field.dtype == "varint" else field.dtype)
             result.setdefault(field.name, []).append(value)
             return
-        if wire != {"int": 0, "float": 5}.get(kind, 2):
+        if wire != {"int": 0, "float": 5, "fixed32": 5}.get(kind, 2):
             raise ModelFileError(f"is malformed: {field.name} of {message}")
         if field.repeated:
             result.setdefault(field.name, []).append(value)

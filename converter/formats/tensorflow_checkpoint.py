@@ -16,6 +16,7 @@ import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.formats.containers import Folder, widen_bfloat16
+from converter.formats.crc32c import masked
 from converter.formats.protobuf import Decoder
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
 
@@ -141,7 +142,7 @@ class Checkpoint:
         Raises
         ------
         ModelFileError
-            If there is none, or its size does not fit its shape.
+            If there is none, its size does not fit its shape, or its bytes not their checksum.
         """
         entry, data = self._raw(key)
         dtype = TYPES.get(int(entry.get("dtype", 0)), "")
@@ -152,6 +153,10 @@ class Checkpoint:
         if any(size < 0 for size in shape) or math.prod(shape) * item.itemsize != len(data):
             raise ModelFileError(
                 f"has the variable {printable(key)!r} of shape {list(shape)} in {len(data):,} bytes"
+            )
+        if masked(data) != entry.get("crc32c", 0):
+            raise ModelFileError(
+                f"is damaged: {printable(key)!r} does not match its checksum; fetch the file again"
             )
         array = np.frombuffer(data, item).reshape(shape)
         return widen_bfloat16(array) if dtype == "bfloat16" else array

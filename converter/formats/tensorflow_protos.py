@@ -165,8 +165,8 @@ _CHECKPOINT: Schema = {
         3: Field("shard_id", "int"),
         4: Field("offset", "int"),
         5: Field("size", "int"),
+        6: Field("crc32c", "fixed32"),
         7: Field("slices", "bytes", True),
-        **_skips(6),
     },
     "TrackableObjectGraph": {1: _message("nodes", "TrackableObject", True)},
     "TrackableObject": {

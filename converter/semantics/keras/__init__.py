@@ -84,9 +84,7 @@ def rule_for(node: Node) -> Rule:
         node.attributes,
         node.weights,
         operation=operation,
-        # The dtype of what makes codes, and holds no table of numbers, is that of the codes.
-        typed=not operation
-        and (node.operation not in categorical.LAYERS or node.operation in categorical.TABLES),
+        typed=not operation and not _typed_by_codes(node),
     )
     return Rule(
         bind(node, layer.function, settings, whole=layer.whole),
@@ -105,3 +103,12 @@ def _refusing(reason: str) -> Callable[[list[Any]], tuple[Any, ...]]:
         raise NotAffine(reason)
 
     return refuse
+
+
+def _typed_by_codes(node: Node) -> bool:
+    """Tell whether a layer's dtype is that of codes, and not of the numbers that it computes."""
+    if node.operation not in categorical.TABLES:
+        return node.operation in categorical.LAYERS
+    # The first of Keras 2, and Keras 1, call a table's dtype what its input has.
+    dtype = node.attributes.get("dtype")
+    return isinstance(dtype, str) and dtype.startswith(("int", "uint"))
