@@ -87,7 +87,7 @@ class Points:
 
     def is_linked(self, values: np.ndarray) -> bool:
         """Tell whether a link makes the values affine, wherever it is not saturated."""
-        if not (np.isfinite(values).all() and values[: self.known].min() > 0):
+        if not (np.isfinite(values).all() and values[: self.known].min() > 0 and values.min() >= 0):
             return False
         with np.errstate(all="ignore"):
             logarithm = np.where(values > 1e-300, np.log(values), np.nan)
