@@ -180,10 +180,8 @@ class Step:
         try:
             results = rule.call([_prepare(operand, True) for operand in operands])
         except (NotAffine, *_EXPECTED):
-            self.tape.cut.clear()
             return None
         if self.tape.cut or len(results) != len(self.node.outputs):
-            self.tape.cut.clear()
             return None
         for result in results:
             if type(result) is not Affine or 0 in result.shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,26 +49,35 @@ def _padded(x: Any, padding: str, explicit_paddings: Any, data_format: str) -> t
     return movement.pad(x, pad_width=widths), "valid"
 
 
-def conv(
-    input: Any,
-    filter: Any,
-    *,
-    strides: Any,
-    padding: str,
-    explicit_paddings: Any = (),
-    data_format: str = "NHWC",
-    dilations: Any = None,
-) -> Any:
-    x, kind = _padded(input, padding, explicit_paddings, data_format)
-    apart = [1] * np.ndim(x) if dilations is None else dilations
-    return spatial.conv(
-        x,
-        filter,
-        strides=_along(strides, data_format, "strides"),
-        padding=kind,
-        data_format=_keras_format(data_format),
-        dilation_rate=_along(apart, data_format, "dilations"),
-    )
+def _correlation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what an operation computes by Keras' function, its settings translated."""
+
+    def correlate(
+        input: Any,
+        filter: Any,
+        *,
+        strides: Any,
+        padding: str,
+        explicit_paddings: Any = (),
+        data_format: str = "NHWC",
+        dilations: Any = None,
+    ) -> Any:
+        x, kind = _padded(input, padding, explicit_paddings, data_format)
+        apart = [1] * np.ndim(x) if dilations is None else dilations
+        return function(
+            x,
+            filter,
+            strides=_along(strides, data_format, "strides"),
+            padding=kind,
+            data_format=_keras_format(data_format),
+            dilation_rate=_along(apart, data_format, "dilations"),
+        )
+
+    return correlate
+
+
+conv = _correlation(spatial.conv)
+depthwise_conv = _correlation(spatial.depthwise_conv)
 
 
 def conv_3d(
@@ -83,28 +93,6 @@ def conv_3d(
         input, filter, strides=strides, padding=padding, data_format=data_format,
         dilations=dilations,
     )  # fmt: skip
-
-
-def depthwise_conv(
-    input: Any,
-    filter: Any,
-    *,
-    strides: Any,
-    padding: str,
-    explicit_paddings: Any = (),
-    data_format: str = "NHWC",
-    dilations: Any = None,
-) -> Any:
-    x, kind = _padded(input, padding, explicit_paddings, data_format)
-    apart = [1] * np.ndim(x) if dilations is None else dilations
-    return spatial.depthwise_conv(
-        x,
-        filter,
-        strides=_along(strides, data_format, "strides"),
-        padding=kind,
-        data_format=_keras_format(data_format),
-        dilation_rate=_along(apart, data_format, "dilations"),
-    )
 
 
 def conv_backprop(

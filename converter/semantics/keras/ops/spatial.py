@@ -6,6 +6,7 @@ unless somebody changed it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -113,38 +114,28 @@ def conv_transpose(
     )
 
 
-def average_pool(
-    inputs: Any,
-    *,
-    pool_size: Any,
-    strides: Any = None,
-    padding: str = "valid",
-    data_format: Any = None,
-) -> Any:
-    return pooling.average_pooling(
-        inputs,
-        pool_size=pool_size,
-        strides=strides,
-        padding=padding,
-        data_format=data_format or _LAST,
-    )
+def _pool(function: Callable[..., Any]) -> Callable[..., Any]:
+    def pool(
+        inputs: Any,
+        *,
+        pool_size: Any,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: Any = None,
+    ) -> Any:
+        return function(
+            inputs,
+            pool_size=pool_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format or _LAST,
+        )
+
+    return pool
 
 
-def max_pool(
-    inputs: Any,
-    *,
-    pool_size: Any,
-    strides: Any = None,
-    padding: str = "valid",
-    data_format: Any = None,
-) -> Any:
-    return pooling.max_pooling(
-        inputs,
-        pool_size=pool_size,
-        strides=strides,
-        padding=padding,
-        data_format=data_format or _LAST,
-    )
+average_pool = _pool(pooling.average_pooling)
+max_pool = _pool(pooling.max_pooling)
 
 
 def adaptive_average_pool(inputs: Any, *, output_size: Any, data_format: Any = None) -> Any:
