@@ -132,6 +132,30 @@ def softmax_with_temperature(g):
     return g.add("Softmax", g.add("Div", _eta(g, 3), g.constant(2.5)), axis=1)
 
 
+def softmax_repeated(g):
+    p = g.add("Unsqueeze", g.add("Softmax", _eta(g, 3), axis=1), g.integers(1))
+    return g.add("Tile", p, g.integers(1, 2, 1))
+
+
+def softmax_with_each_element_repeated(g):
+    p = g.add("Unsqueeze", g.add("Softmax", _eta(g, 3), axis=1), g.integers(2))
+    return g.add("Reshape", g.add("Tile", p, g.integers(1, 1, 2)), g.integers(-1, 6))
+
+
+def mean_of_a_repeated_softmax(g):
+    return g.add("ReduceMean", softmax_repeated(g), axes=[1], keepdims=0)
+
+
+def both_of_two_and_one_again(g):
+    p = g.add("Softmax", _eta(g, 2), axis=1)
+    return g.add("Gather", p, g.integers(0, 1, 1), axis=1)
+
+
+def sum_of_a_repeated_exp(g):
+    e = g.add("Tile", g.add("Exp", _eta(g)), g.integers(1, 3))
+    return g.add("ReduceSum", e, g.integers(1))
+
+
 def exp(g):
     return g.add("Exp", _eta(g, 2))
 
@@ -181,6 +205,11 @@ LINKS = {
     softmax_of_groups: "softmax",
     softmax_of_a_middle_axis: "softmax",
     softmax_with_temperature: "softmax",
+    softmax_repeated: "softmax",
+    softmax_with_each_element_repeated: "softmax",
+    mean_of_a_repeated_softmax: "softmax",
+    both_of_two_and_one_again: "logit",
+    sum_of_a_repeated_exp: "log",
     exp: "log",
     scaled_exp: "log",
     reciprocal_exp: "log",
@@ -226,6 +255,15 @@ def softmax_of_everything(g):
 
 def two_of_three(g):
     return g.add("Gather", g.add("Softmax", _eta(g, 3), axis=1), g.integers(0, 2), axis=1)
+
+
+def one_of_three_repeated(g):
+    p = g.add("Softmax", _eta(g, 3), axis=1)
+    return g.add("Gather", p, g.integers(0, 1, 2, 2), axis=1)
+
+
+def sum_of_a_repeated_softmax(g):
+    return g.add("ReduceSum", softmax_repeated(g), g.integers(1))
 
 
 def sum_of_another_exp(g):
@@ -284,6 +322,8 @@ NO_LINKS = [
     pole,
     softmax_over_rows,
     softmax_of_everything,
+    one_of_three_repeated,
+    sum_of_a_repeated_softmax,
     two_of_three,
     sum_of_another_exp,
     shifted_by_another_maximum,

@@ -123,9 +123,7 @@ def _combine(a: Any, b: Any, sign: float) -> Any:
     if a.function not in SINGLE and not _same_groups(a, b):
         return None
     scale, shift = a.scale + sign * b.scale, a.shift + sign * b.shift
-    if not np.any(scale):
-        return np.array(np.broadcast_to(shift, shape))
-    return replace(a, scale=scale, shift=shift)
+    return _unless_constant(replace(a, scale=scale, shift=shift))
 
 
 def _subtract(a: Any, b: Any) -> Any:
@@ -174,7 +172,7 @@ def _divide(a: Any, b: Any) -> Any:
     ratio = a.scale / b.scale
     rest = a.shift - ratio * b.shift
     result = _reciprocal(b, rest)
-    return None if result is None else replace(result, shift=result.shift + ratio)
+    return None if result is None else _unless_constant(replace(result, shift=result.shift + ratio))
 
 
 def _reciprocal(value: Linked, numerator: np.ndarray) -> Any:
@@ -251,11 +249,30 @@ def total(
 ) -> Any:
     """Sum exponentials into a softmax's denominator, or probabilities that sum to one."""
     axes = tuple(range(a.ndim)) if axis is None else tuple(int(i) for i in np.atleast_1d(axis))
-    if not sums_to_one(a, axes):
-        return _reduced(_exponentials(a, axes), axes, keepdims)
-    gone = {axis % a.ndim for axis in axes}
-    kept = [1 if axis in gone else size for axis, size in enumerate(a.shape)]
-    return np.ones(kept if keepdims else _dropped(a.shape, axes))
+    if sums_to_one(a, axes):
+        gone = {axis % a.ndim for axis in axes}
+        kept = [1 if axis in gone else size for axis, size in enumerate(a.shape)]
+        return np.ones(kept if keepdims else _dropped(a.shape, axes))
+    first = _first(a.place, axes)
+    if a.function in (*SINGLE, "softmax") and a.size and np.all(a.place == first):
+        scale, shift = (
+            np.sum(np.broadcast_to(part, a.shape), axis=axes, keepdims=True)
+            for part in (a.scale, a.shift)
+        )
+        summed = _unless_constant(replace(a, place=first, scale=scale, shift=shift))
+        return summed if keepdims else np.squeeze(summed, axis=axes)
+    return _reduced(_exponentials(a, axes), axes, keepdims)
+
+
+def _first(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Return the first element along `axes`, which are kept."""
+    gone = {axis % array.ndim for axis in axes}
+    return array[tuple(slice(0, 1) if i in gone else slice(None) for i in range(array.ndim))]
+
+
+def _unless_constant(a: Linked) -> Any:
+    """Return the value, or the constant that it is if it does not depend on its argument."""
+    return a if np.any(a.scale) else np.array(np.broadcast_to(a.shift, a.shape))
 
 
 def _dropped(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -281,8 +298,7 @@ def _reduced(a: Linked, axes: tuple[int, ...], keepdims: bool) -> Linked:
     """Return one value for each group, of the shape that a reduction over the axes has."""
     assert a.groups is not None
     group = a.groups.reshape(-1)[a.place] if a.function in _PER_GROUP else a.place
-    gone = {axis % a.ndim for axis in axes}
-    place = group[tuple(slice(0, 1) if i in gone else slice(None) for i in range(a.ndim))]
+    place = _first(group, axes)
     if not keepdims:
         place = place.reshape(_dropped(a.shape, axes))
     return replace(a, place=place, scale=np.ones(()), shift=np.zeros(()))

@@ -166,20 +166,25 @@ class Linked(Operators):
         assert self.groups is not None
         member = self.groups.reshape(-1)
         sizes = np.bincount(member)
-        mine = member[self.place.reshape(-1)]
-        present = np.bincount(mine, minlength=len(sizes))
-        if np.unique(self.place).size == self.place.size:
-            if np.array_equal(present[mine], sizes[mine]):
-                return "softmax", self.argument(), member[self.place]
-            if np.all(sizes[mine] == 2) and np.all(present[mine] == 1):
-                # One of two: exp(a) / (exp(a) + exp(b)) is the sigmoid of a - b.
-                order = np.argsort(member, kind="stable")
-                ends = np.cumsum(sizes)
-                pair = order[ends[mine] - 1] + order[ends[mine] - 2]
-                other = replace(self, place=(pair - self.place.reshape(-1)).reshape(self.shape))
-                return "logit", self.argument() - other.argument(), None
+        place = self.place.reshape(-1)
+        # What is repeated is as many softmaxes: the first of each element, the second ...
+        nth = _occurrence(place)
+        _, mine, present = np.unique(
+            np.stack([member[place], nth]), axis=1, return_inverse=True, return_counts=True
+        )
+        mine = mine.reshape(-1)
+        if np.array_equal(present[mine], sizes[member[place]]):
+            return "softmax", self.argument(), mine.reshape(self.shape)
+        if np.all(sizes[member[place]] == 2):
+            # One of two: exp(a) / (exp(a) + exp(b)) is the sigmoid of a - b.
+            order = np.argsort(member, kind="stable")
+            ends = np.cumsum(sizes)[member[place]]
+            pair = order[ends - 1] + order[ends - 2]
+            other = replace(self, place=(pair - place).reshape(self.shape))
+            return "logit", self.argument() - other.argument(), None
         raise NotAffine(
-            "a softmax of which some probabilities are missing or repeated; choose all of them",
+            "a softmax of which some probabilities are missing, or repeated more often than "
+            "others; choose all of them",
             node=self.node,
             operation=self.operation,
         )
@@ -228,6 +233,15 @@ class Linked(Operators):
         raise UsedLink()
 
 
+def _occurrence(numbers: np.ndarray) -> np.ndarray:
+    """Return how many elements before each one are equal to it, shape (n,)."""
+    order = np.argsort(numbers, kind="stable")
+    _, first, counts = np.unique(numbers[order], return_index=True, return_counts=True)
+    found = np.empty(len(numbers), dtype=np.intp)
+    found[order] = np.arange(len(numbers)) - np.repeat(first, counts)
+    return found
+
+
 # What may follow a link without changing what the network is: moving the results about.
 _MOVEMENTS = frozenset(
     {
@@ -235,10 +249,13 @@ _MOVEMENTS = frozenset(
         np.expand_dims,
         np.flip,
         np.moveaxis,
+        np.repeat,
         np.reshape,
+        np.roll,
         np.squeeze,
         np.swapaxes,
         np.take,
+        np.tile,
         np.transpose,
     }
 )
