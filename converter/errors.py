@@ -89,6 +89,8 @@ class NotAffine(Exception):
         The shape of the result, where the rule knows it.
     rows : bool
         The number of rows is at fault: what was traced holds for that number alone.
+    least : float, optional
+        What no element of the result is less than.
     """
 
     def __init__(
@@ -99,9 +101,11 @@ class NotAffine(Exception):
         operation: str | None = None,
         shape: tuple[int, ...] | None = None,
         rows: bool = False,
+        least: float | None = None,
     ) -> None:
         super().__init__(reason)
         self.rows = rows
+        self.least = least
         self.shape = shape
         self.reason = reason
         self.node = node

@@ -7,10 +7,10 @@ among finitely many levels. `Levels` says which level each raw value is, as the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,13 @@ from converter.hashing import bucket
 #: Levels that one lookup may have: terms of a regression, not words of a language.
 MAX_LEVELS = 1 << 20
 
+#: What values are called that a comparison tells from one token.
+OTHER = "other"
+
 _ROUNDED = frozenset({"float16", "float32", "float64"})
+
+
+Joint: TypeAlias = "tuple[Levels, np.ndarray, np.ndarray]"
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,26 @@ class Levels:
         """Return the levels of raw values that are first rounded to a type."""
         return self
 
-    def joined(self, other: Levels) -> Levels | None:
-        """Return levels that tell apart what either does, if there are such of this kind."""
-        return self if self == other else None
+    def joined(self, other: Levels) -> Joint | None:
+        """Return levels that tell apart what either does, if there are such.
+
+        Returns
+        -------
+        levels : Levels
+        mine, theirs : ndarray of int
+            Of each of these levels, which level it is here and in `other`.
+        None if no kind of levels can.
+        """
+        if self == other:
+            return self, np.arange(self.count), np.arange(self.count)
+        found = self._joined(other)
+        if found is None:
+            swapped = other._joined(self)
+            return None if swapped is None else (swapped[0], swapped[2], swapped[1])
+        return found
+
+    def _joined(self, other: Levels) -> Joint | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -96,11 +119,12 @@ class Codes(Levels):
     def numbers(self) -> np.ndarray:
         return np.arange(float(self.size))
 
-    def joined(self, other: Levels) -> Levels | None:
-        if isinstance(other, Codes):
-            # A code beyond one of two tables is an error in the network.
-            return Codes(min(self.size, other.size))
-        return None
+    def _joined(self, other: Levels) -> Joint | None:
+        # A code beyond one of two tables is an error in the network.
+        own = Codes(min(self.size, other.size)) if isinstance(other, Codes) else self
+        codes = np.arange(own.size)
+        theirs = other.match(codes)
+        return None if (theirs < 0).any() else (own, codes, theirs)
 
 
 @dataclass(frozen=True)
@@ -187,9 +211,7 @@ class Vocabulary(Levels):
         first = int(self.mask is not None)
         if self.buckets <= 1:
             return first if self.buckets else -1
-        if self.hashing == "remainder":
-            return first + int(token) % self.buckets
-        return first + bucket(encoded(token), self.buckets, self.salt)
+        return first + hashed(token, self.buckets, self.hashing, self.salt)
 
     def examples(self) -> list[Any]:
         found = [] if self.mask is None else [self.mask]
@@ -211,6 +233,38 @@ class Vocabulary(Levels):
             return None
         first = [] if self.mask is None else [self.mask]
         return np.array([*first, *self.tokens], dtype=np.float64)
+
+    def _joined(self, other: Levels) -> Joint | None:
+        if isinstance(other, Hashed) and other.mask is None:
+            buckets = Vocabulary((), None, other.size, "bin", other.hashing, other.salt)
+        elif isinstance(other, Vocabulary):
+            buckets = other
+        else:
+            return None
+        finer = self if self.buckets > buckets.buckets else buckets
+        known = [token for one in (self, buckets) for token in one.tokens]
+        if (
+            (self.mask, buckets.mask) != (None, None)
+            or not (self.buckets and buckets.buckets)
+            or len({isinstance(token, str) for token in known}) != 1
+            or any(
+                (one.buckets, one.hashing, one.salt) != (finer.buckets, finer.hashing, finer.salt)
+                for one in (self, buckets)
+                if one.buckets > 1
+            )
+        ):
+            return None
+        tokens = tuple(dict.fromkeys(known))
+        name = buckets.unknown if self.unknown == OTHER else self.unknown
+        levels = replace(finer, tokens=tokens, unknown=name)
+        each = np.arange(finer.buckets)
+        mine, theirs = (
+            np.append(
+                each if one.buckets == finer.buckets else 0 * each, whole_.match(_objects(tokens))
+            )
+            for one, whole_ in ((self, self), (buckets, other))
+        )
+        return levels, mine, theirs
 
 
 @dataclass(frozen=True)
@@ -260,10 +314,15 @@ class Bins(Levels):
         edges = [self.boundaries[0] - 1.0, *self.boundaries] if self.boundaries else [0.0]
         return list(edges)
 
-    def joined(self, other: Levels) -> Levels | None:
-        if isinstance(other, Bins) and other.types == self.types:
-            return Bins(tuple(sorted({*self.boundaries, *other.boundaries})), self.types)
-        return None
+    def _joined(self, other: Levels) -> Joint | None:
+        if not isinstance(other, Bins) or other.types != self.types:
+            return None
+        ends = np.array(sorted({*self.boundaries, *other.boundaries}))
+        mine, theirs = (
+            np.append(0, np.searchsorted(np.array(one.boundaries), ends, side="right"))
+            for one in (self, other)
+        )
+        return Bins(tuple(ends.tolist()), self.types), mine, theirs
 
 
 @dataclass(frozen=True)
@@ -276,12 +335,14 @@ class Hashed(Levels):
     mask : str, int or None
         A value with a bucket of its own, the first.
     salt : tuple of int, or None
-        Key of SipHash; Fingerprint64 without one.
+        Key of SipHash.
+    hashing : {"remainder", "fingerprint", "siphash"}
     """
 
     size: int
     mask: Any = None
     salt: tuple[int, int] | None = None
+    hashing: str = "fingerprint"
 
     @property
     def count(self) -> int:
@@ -303,13 +364,20 @@ class Hashed(Levels):
         masked = self.mask is not None and self.size > 1
         if masked and token == self.mask:
             return 0
-        return masked + bucket(encoded(token), self.size - masked, self.salt)
+        return masked + hashed(token, self.size - masked, self.hashing, self.salt)
 
     def examples(self) -> list[Any]:
         found = {self._one(value): value for value in range(8 * self.size)}
         if self.mask is not None:
             found[self._one(self.mask)] = self.mask
         return [found[level] for level in sorted(found)]
+
+
+def hashed(token: Any, count: int, hashing: str, salt: tuple[int, int] | None) -> int:
+    """Return which of some buckets a token falls into."""
+    if hashing == "remainder":
+        return int(token) % count
+    return bucket(encoded(token), count, salt)
 
 
 def encoded(token: Any) -> bytes:
@@ -341,6 +409,13 @@ def unique(names: Any) -> tuple[str, ...]:
         seen.add(shown)
         result.append(shown)
     return tuple(result)
+
+
+def _objects(tokens: Sequence[Any]) -> np.ndarray:
+    """Return tokens as an array of objects."""
+    found = np.empty(len(tokens), dtype=object)
+    found[:] = tokens
+    return found
 
 
 def _each(values: np.ndarray, one: Callable[[Any], int]) -> np.ndarray:

@@ -110,10 +110,13 @@ def _some(levels: Levels, shown: int = 6) -> str:
 
 @dataclass(slots=True)
 class _Category:
-    """Lookups of one element that can share their levels: which columns, by which levels."""
+    """Lookups of one element that can share their levels.
+
+    Of each part, which of its levels each shared one is, and its columns.
+    """
 
     levels: Levels
-    parts: list[tuple[Levels, slice]]
+    parts: list[tuple[np.ndarray, slice]]
 
 
 def merge(
@@ -194,23 +197,21 @@ def _add(categories: list[_Category], levels: Levels, columns: slice) -> None:
     for category in categories:
         joined = category.levels.joined(levels)
         if joined is not None:
-            category.levels = joined
-            category.parts.append((levels, columns))
+            category.levels, before, own = joined
+            category.parts = [(known[before], place) for known, place in category.parts]
+            category.parts.append((own, columns))
             return
-    categories.append(_Category(levels, [(levels, columns)]))
+    categories.append(_Category(levels, [(np.arange(levels.count), columns)]))
 
 
 def _coded(coef: np.ndarray, categories: list[_Category]) -> list[np.ndarray]:
-    found = []
-    for category in categories:
-        total = np.zeros((len(coef), category.levels.count))
-        for levels, columns in category.parts:
-            own = coef[:, columns]
-            if levels != category.levels:
-                own = own[:, levels.match(np.array(category.levels.examples(), dtype=object))]
-            total = total + own
-        found.append(total)
-    return found
+    return [
+        sum(
+            (coef[:, columns][:, own] for own, columns in category.parts),
+            start=np.zeros((len(coef), category.levels.count)),
+        )
+        for category in categories
+    ]
 
 
 def element_names(name: str, shape: tuple[int, ...]) -> list[str]:

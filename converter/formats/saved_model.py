@@ -28,6 +28,7 @@ from converter.formats.tensorflow_effects import (
     Effects,
 )
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
+from converter.formats.tensorflow_tables import contents
 from converter.formats.tensorflow_training import told
 from converter.formats.tensorflow_values import attributes
 from converter.network import Graph, Input, Network, Node, Output, captured_edges
@@ -137,6 +138,8 @@ class _Model:
         self.constants: dict[str, np.ndarray] = {}
         # Edges that carry a variable and not a value.
         self.variables: set[str] = set()
+        # Edges that carry a table, and those of its keys and values.
+        self.tables: dict[str, tuple[str, str]] = {}
         self._keys: dict[int, str] | None = None
         self._checkpoint: Checkpoint | None = None
         self._objects: dict[int, str] = {}
@@ -287,6 +290,9 @@ class _Model:
             return [inputs[0]]
         if operation == "Identity" and len(inputs) == 1:
             return [inputs[0]]
+        if operation == "LookupTableFindV2" and inputs and inputs[0] in self.tables:
+            # The table itself is no value: what it holds takes its place.
+            inputs = [*self.tables[inputs[0]], *inputs[1:]]
         outputs = [self._new()]
         # Filled in when all references are known: outputs are a list that may still grow.
         self.out.append(_pending(shown, operation, inputs, outputs, settings))
@@ -407,15 +413,27 @@ class _Model:
             self.constants[edge] = self._variable(place, record["variable"])
             self.variables.add(edge)
         elif "constant" in record:
-            node = self.nodes.get(record["constant"].get("operation", ""), {})
-            value = attributes(node).get("value") if node.get("op") == "Const" else None
-            if not isinstance(value, np.ndarray):
+            value = self._constant(place)
+            if value is None:
                 raise ModelFileError("binds a function to a constant that does not exist")
             self.constants[edge] = value
         else:
-            # A lookup table, an asset, a random generator: refused where it is used.
+            table = contents(place, self.objects, self.functions, self.bound, self._constant)
+            if table is not None:
+                self.tables[edge] = (self._new(), self._new())
+                self.constants.update(zip(self.tables[edge], table, strict=True))
+            # A table by itself, an asset, a random generator: refused where it is used.
             self.out.append(_pending(f"captured object {place}", "CapturedObject", [], [edge], {}))
         return edge
+
+    def _constant(self, place: int) -> np.ndarray | None:
+        """Return the numbers of an object that is a constant."""
+        if not 0 <= place < len(self.objects):
+            return None
+        name = self.objects[place].get("constant", {}).get("operation", "")
+        node = self.nodes.get(name, {})
+        value = attributes(node).get("value") if node.get("op") == "Const" else None
+        return value if isinstance(value, np.ndarray) else None
 
     def _variable(self, place: int, record: dict[str, Any]) -> np.ndarray:
         if self._checkpoint is None:

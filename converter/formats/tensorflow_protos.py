@@ -134,9 +134,10 @@ _GRAPH: Schema = {
     },
     "SavedObject": {
         1: _message("children", "ObjectReference", True),
+        6: _message("function", "SavedFunction"),
         7: _message("variable", "SavedVariable"),
         9: _message("constant", "SavedConstant"),
-        **_skips(2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16),
+        **_skips(2, 3, 4, 5, 8, 10, 11, 12, 13, 14, 15, 16),
     },
     "ObjectReference": {1: Field("node_id", "int"), 2: Field("local_name", "string")},
     "SavedVariable": {
@@ -146,6 +147,7 @@ _GRAPH: Schema = {
         **_skips(3, 4, 5, 7, 8),
     },
     "SavedConstant": {1: Field("operation", "string")},
+    "SavedFunction": {1: Field("names", "string", True), **_skips(2)},
     "ConcreteEntry": _map(_message("value", "SavedConcreteFunction")),
     "SavedConcreteFunction": {
         2: Field("bound_inputs", "numbers", dtype="varint"),

@@ -42,7 +42,7 @@ def tensor(record: dict[str, Any]) -> np.ndarray:
     if not kind or any(size < 0 for size in shape):
         raise ModelFileError(f"has a constant of type {record.get('dtype')}, shape {list(shape)}")
     if kind == "string":
-        texts = [one.decode("utf-8", "replace") for one in record.get("string_val", ())]
+        texts = [one.decode("utf-8", "surrogateescape") for one in record.get("string_val", ())]
         if len(texts) != count:
             raise ModelFileError(f"has a constant of shape {list(shape)} of {len(texts)} texts")
         array = np.empty(count, dtype=object)

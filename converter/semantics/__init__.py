@@ -7,7 +7,7 @@ which operator, version and attributes lead to which function.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from converter.network import Dialect, Node
@@ -43,6 +43,11 @@ class Rule:
         graph on a list of values.
     costly : bool
         Not to be called merely to learn the shapes of results.
+    pointwise : bool
+        Each element of the result is made of the operands' elements in the same place, so that
+        `call` can be asked what it makes of each level of a code.
+    text : bool
+        Operands may be constants that hold text.
     """
 
     call: Callable[..., Sequence[Any]]
@@ -55,6 +60,25 @@ class Rule:
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     costly: bool = False
+    pointwise: bool = False
+    text: bool = False
+
+
+# Operations that are functions of elements, by the names that they have in any dialect.
+_POINTWISE = frozenset(
+    {
+        *("Abs", "Absolute", "Add", "AddV2", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
+        *("Cast", "Clip", "ClipByValue", "Equal", "FloorDiv", "FloorDivide", "FloorMod"),
+        *("Greater", "GreaterEqual", "GreaterOrEqual", "Less", "LessEqual", "LessOrEqual"),
+        *("LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "Max", "Maximum", "Min"),
+        *("Minimum", "Mod", "Mul", "Multiply", "Neg", "Negative", "Not", "NotEqual", "Or"),
+        *("Select", "SelectV2", "Sign", "Square", "Sub", "Subtract", "Where", "Xor"),
+    }
+)
+
+
+# What is no such function in TensorFlow.
+_REDUCES = frozenset({"Max", "Min", "Where"})
 
 
 def rule_for(node: Node, dialect: Dialect) -> Rule:
@@ -66,14 +90,14 @@ def rule_for(node: Node, dialect: Dialect) -> Rule:
         If the operation, an attribute or a setting is not known, or the file says that the
         node runs code.
     """
+    find: Callable[[Node], Rule]
     if dialect == "onnx":
-        from converter.semantics.onnx import tables
-
-        return tables.rule_for(node)
-    if dialect == "tensorflow":
-        from converter.semantics import tensorflow
-
-        return tensorflow.rule_for(node)
-    from converter.semantics import keras
-
-    return keras.rule_for(node)
+        from converter.semantics.onnx.tables import rule_for as find
+    elif dialect == "tensorflow":
+        from converter.semantics.tensorflow import rule_for as find
+    else:
+        from converter.semantics.keras import rule_for as find
+    rule = find(node)
+    if node.operation not in _POINTWISE or (dialect == "tensorflow" and node.operation in _REDUCES):
+        return rule
+    return replace(rule, pointwise=True)

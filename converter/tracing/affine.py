@@ -84,6 +84,10 @@ class Tape:
         # that are codes again, by entry.
         self.indicators: dict[tuple[Any, ...], int] = {}
         self.coded: dict[int, Any] = {}
+        # How often something was looked up.
+        self.looked_up = 0
+        # Of refused values of which it is known: what no element is less than.
+        self.least: dict[int, float] = {}
         self._index_bytes = self._work = 0
 
     def record(self, primitive: Primitive, operands: Sequence[Affine], shape: Shape) -> Affine:

@@ -8,18 +8,18 @@ has a level and ``0`` elsewhere; what the lookup returns is a linear map of thes
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from converter.errors import NotAffine, TooLarge
-from converter.levels import MAX_LEVELS, Codes, Levels, Vocabulary
+from converter.levels import MAX_LEVELS, Bins, Codes, Levels, Vocabulary
 from converter.tracing.affine import Affine, Tape, check_size
-from converter.tracing.primitives import Broadcast, Join, Shape, Shift, Source, Take
+from converter.tracing.primitives import Source
+from converter.tracing.views import Origin, View, checked, view
 
 NO_CODE = "looks up a number that is computed, and no code of an input"
-_MAX_DEPTH = 50
 
 
 class Indicators(Source):
@@ -48,121 +48,6 @@ class Indicators(Source):
         return Indicators(input, self.elements, self.levels)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Origin:
-    """Where codes come from: an input, and what has been made of its raw values.
-
-    Parameters
-    ----------
-    entry : int
-        The input's place on the tape.
-    levels : Levels or None
-        None for raw values.
-    values : ndarray or None, shape (levels,)
-        The code of each level.
-    shift : int
-        What has been added to raw values.
-    """
-
-    entry: int
-    levels: Levels | None = None
-    values: np.ndarray | None = None
-    shift: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """A traced value seen as codes.
-
-    Parameters
-    ----------
-    origins : tuple of Origin
-    part : ndarray of int
-        Which origin each element has.
-    place : ndarray of int, the same shape
-        Which element of the flattened input, all rows counted, it is.
-    """
-
-    origins: tuple[Origin, ...]
-    part: np.ndarray
-    place: np.ndarray
-
-    def moved(self, move: Any) -> View:
-        return View(self.origins, move(self.part), move(self.place))
-
-
-def view(value: Affine, depth: int = 0) -> View | None:
-    """Return a traced value as codes, or None if it is not made of an input's elements alone."""
-    tape = value.tape
-    steps = []
-    index = value.index
-    while index not in tape.coded and index not in tape.inputs:
-        entry = tape.entries[index]
-        if isinstance(entry.primitive, Join):
-            found = _joined(tape, index, depth)
-            break
-        if not isinstance(entry.primitive, (Take, Broadcast, Shift)):
-            return None
-        steps.append(entry)
-        (index,) = entry.operands
-    else:
-        found = tape.coded.get(index) or _raw(tape, index)
-    for entry in reversed(steps):
-        if found is None:
-            return None
-        found = _stepped(found, entry.primitive, entry.shape)
-    return found
-
-
-def _raw(tape: Tape, index: int) -> View:
-    shape = tape.entries[index].shape
-    places = np.arange(math.prod(shape)).reshape(shape)
-    return View((Origin(index),), np.zeros(shape, dtype=np.int64), places)
-
-
-def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
-    if isinstance(primitive, Take):
-        index = primitive.index
-        if index is None:
-            return found.moved(lambda array: array.reshape(shape))
-        if index.size and index.min() < 0:
-            return None  # padding is no code
-        return found.moved(lambda array: array.reshape(-1)[index].reshape(shape))
-    if isinstance(primitive, Broadcast):
-        aligned = primitive.aligned
-        return found.moved(lambda array: np.broadcast_to(array.reshape(aligned), shape))
-    added = np.unique(np.asarray(primitive.constant, dtype=np.float64))
-    if primitive.where is not None or len(added) != 1 or not float(added[0]).is_integer():
-        return None
-    amount = int(added[0])
-    origins = tuple(
-        Origin(one.entry, one.levels, one.values, one.shift + amount)
-        if one.values is None
-        else Origin(one.entry, one.levels, one.values + amount)
-        for one in found.origins
-    )
-    return View(origins, found.part, found.place)
-
-
-def _joined(tape: Tape, index: int, depth: int) -> View | None:
-    entry = tape.entries[index]
-    if depth > _MAX_DEPTH or not isinstance(entry.primitive, Join):
-        return None
-    origins: list[Origin] = []
-    part = np.full(math.prod(entry.shape), -1)
-    place = np.zeros(part.shape, dtype=np.int64)
-    for operand, where in zip(entry.operands, entry.primitive.indices, strict=True):
-        found = view(Affine(tape, operand, tape.entries[operand].shape), depth + 1)
-        if found is None:
-            return None
-        part[where] = found.part.reshape(-1) + len(origins)
-        place[where] = found.place.reshape(-1)
-        origins.extend(found.origins)
-    if part.size and part.min() < 0:
-        return None
-    return View(tuple(origins), part.reshape(entry.shape), place.reshape(entry.shape))
-
-
 def expand(value: Any, levels: Levels, table: np.ndarray) -> Any:
     """Return a row of a table for each code, ``table[level]``.
 
@@ -185,22 +70,26 @@ def expand(value: Any, levels: Levels, table: np.ndarray) -> Any:
     _check(levels, table)
     if isinstance(value, np.ndarray):
         return _constant_rows(value, levels, table)
-    found = _codes(value)
-    parts, order = [], []
-    for number, origin in enumerate(found.origins):
-        chosen = np.flatnonzero(found.part.reshape(-1) == number)
-        if not chosen.size:
-            continue
-        own, rows = _resolved(value.tape, origin, levels, table)
-        places = found.place.reshape(-1)[chosen]
-        parts.append(_looked_up(value.tape, origin.entry, own, rows, places))
-        order.append(chosen)
-    if not parts:
+    found = _codes(value, levels)
+    resolved = [_resolved(value.tape, origin, levels, table) for origin in found.origins]
+    return _assembled(value.tape, found, resolved)
+
+
+def _assembled(tape: Tape, found: View, resolved: Sequence[tuple[Levels, np.ndarray]]) -> Affine:
+    """Return rows of tables, one table of the levels of each origin; shape (..., columns)."""
+    if not resolved:
         raise NotAffine("looks up nothing")
+    parts, order = [], []
+    for number, (origin, (levels, table)) in enumerate(zip(found.origins, resolved, strict=True)):
+        chosen = np.flatnonzero(found.part.reshape(-1) == number)
+        places = found.place.reshape(-1)[chosen]
+        parts.append(_looked_up(tape, origin.entry, levels, table, places))
+        order.append(chosen)
     result: Any = parts[0]
     if len(parts) > 1:
         result = np.take(np.concatenate(parts), np.argsort(np.concatenate(order)), axis=0)
-    return np.reshape(result, (*found.place.shape, table.shape[1]))
+    shaped: Affine = result.reshape((*found.place.shape, -1))
+    return shaped
 
 
 def recode(value: Any, levels: Levels, codes: np.ndarray) -> Any:
@@ -217,17 +106,42 @@ def recode(value: Any, levels: Levels, codes: np.ndarray) -> Any:
     NotAffine
         As `expand`.
     """
-    result = expand(value, levels, codes[:, None].astype(np.float64))
-    if isinstance(result, np.ndarray):
-        return result[..., 0].astype(codes.dtype)
-    result = result.reshape(value.shape).as_kind("i")
-    found = _codes(value)
-    origins = []
-    for origin in found.origins:
-        own, rows = _resolved(value.tape, origin, levels, codes)
-        origins.append(Origin(origin.entry, own, rows))
-    value.tape.coded[result.index] = View(tuple(origins), found.part, found.place)
-    return result
+    _check(levels, codes)
+    if isinstance(value, np.ndarray):
+        return _constant_rows(value, levels, codes[:, None])[..., 0]
+    found = _codes(value, levels)
+    return recoded(
+        value.tape, found, [_resolved(value.tape, one, levels, codes) for one in found.origins]
+    )
+
+
+def recoded(tape: Tape, found: View, resolved: Sequence[tuple[Levels, np.ndarray]]) -> Affine:
+    """Return a code for each level of each origin, as `recode`.
+
+    Parameters
+    ----------
+    tape : Tape
+    found : View
+    resolved : sequence of (Levels, ndarray of shape (levels,))
+    """
+    columns = [(levels, codes[:, None].astype(np.float64)) for levels, codes in resolved]
+    result = _assembled(tape, found, columns).reshape(found.place.shape)
+    kinds = {kind_of(codes) for _, codes in resolved}
+    if not kinds <= set("iu"):
+        return result
+    origins = [
+        Origin(origin.entry, levels, checked(codes))
+        for origin, (levels, codes) in zip(found.origins, resolved, strict=True)
+    ]
+    tape.coded[result.index] = View(tuple(origins), found.part, found.place)
+    return result.as_kind("u" if "u" in kinds else "i")
+
+
+def kind_of(codes: np.ndarray) -> str:
+    """Return the kind (see `Affine`) of a value that holds some codes."""
+    if codes.dtype.kind == "f":
+        return "f"
+    return "i" if codes.dtype.kind in "iu" and codes.dtype.itemsize >= 4 else "u"
 
 
 def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
@@ -252,7 +166,7 @@ def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
     _check(levels, table)
     if isinstance(value, np.ndarray):
         return _constant_rows(value, levels, table).max(axis=-2)
-    found = _codes(value)
+    found = _codes(value, levels)
     if found.place.shape[-1] == 1:
         return expand(value, levels, table)[..., 0, :]
     if len(found.origins) != 1:
@@ -261,6 +175,8 @@ def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
     own, rows = _resolved(value.tape, origin, levels, table)
     if (np.count_nonzero(rows, axis=0) > 1).any():
         raise NotAffine("marks the presence of several levels by one number")
+    tape = value.tape
+    tape.looked_up += 1
     groups = found.place.reshape(-1, found.place.shape[-1])
     row, group, members = _rows(value.tape, origin.entry, groups)
     source = _indicators(value.tape, origin.entry, members, own)
@@ -275,11 +191,14 @@ def _check(levels: Levels, table: np.ndarray) -> None:
         raise ValueError(f"a table of {len(table)} rows for {levels.count} levels")
 
 
-def _codes(value: Affine) -> View:
+def _codes(value: Affine, levels: Levels) -> View:
     found = view(value)
-    if found is None:
+    if found is None or (value.kind == "c" and isinstance(levels, Bins)):
+        # All other levels are of whole numbers, and know no fraction that might be cut off.
         raise NotAffine(NO_CODE)
-    return found
+    used, part = np.unique(found.part, return_inverse=True)
+    origins = tuple(found.origins[number] for number in used)
+    return View(origins, part.reshape(found.part.shape), found.place)
 
 
 def _constant_rows(value: np.ndarray, levels: Levels, table: np.ndarray) -> np.ndarray:
@@ -294,12 +213,11 @@ def _resolved(
 ) -> tuple[Levels, np.ndarray]:
     """Return the levels of the raw input, and the table's row for each of them."""
     if origin.levels is None or origin.values is None:
-        if not origin.shift:
+        if origin.function is None:
             return levels.read_as(tape.types[origin.entry]), table
         if not isinstance(levels, Codes):
             raise NotAffine(NO_CODE)
-        raw = range(-origin.shift, levels.size - origin.shift)
-        return Vocabulary(tuple(raw), buckets=0), table
+        return _known_codes(origin, levels, table)
     place = levels.match(origin.values)
     if (place < 0).any():
         missing = origin.levels.labels[int(np.argmax(place < 0))]
@@ -309,10 +227,34 @@ def _resolved(
     return origin.levels, table[place]
 
 
+def _known_codes(origin: Origin, levels: Codes, table: np.ndarray) -> tuple[Levels, np.ndarray]:
+    """Return the raw values that a function turns into the codes of a table.
+
+    They are the codes themselves, if it maps these to codes (negative ones may then stand for
+    others: no table holds them), or run along with them. A raw value that it turns into no code
+    is an error in the network, and no level.
+    """
+    codes = np.arange(levels.size)
+    best = np.zeros(0, dtype=np.int64)
+    for first in (0, -int(origin.of(np.zeros(1, dtype=np.int64))[0])):
+        raw = codes + first
+        place = levels.match(origin.of(raw))
+        if (place >= 0).all():
+            best = raw
+            break
+        best = max(best, raw[place >= 0], key=len)
+    if not best.size:
+        raise NotAffine(NO_CODE)
+    whole = len(best) == levels.size and not best[0]
+    own = levels if whole else Vocabulary(tuple(best.tolist()), buckets=0)
+    return own, table[levels.match(origin.of(best))]
+
+
 def _looked_up(
     tape: Tape, entry: int, levels: Levels, table: np.ndarray, places: np.ndarray
 ) -> Affine:
     """Return the table's rows for some elements of an input, shape (elements, columns)."""
+    tape.looked_up += 1
     row, group, members = _rows(tape, entry, places[:, None])
     source = _indicators(tape, entry, members, levels)
     return _gathered(np.matmul(source, table), row, group)

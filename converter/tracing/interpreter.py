@@ -37,7 +37,7 @@ TEXT = frozenset({"string"})
 
 def readable(network: Network, one: Input) -> bool:
     """Tell whether an input holds what can be traced: numbers, or text to be looked up."""
-    return one.dtype in KINDS or (network.dialect == "keras" and one.dtype in TEXT)
+    return one.dtype in KINDS or (network.dialect in ("keras", "tensorflow") and one.dtype in TEXT)
 
 
 # The meaning of each node, by its identity; or why it has none.

@@ -18,6 +18,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.tracing.affine import Affine, movement
 from converter.tracing.operators import Operators
+from converter.tracing.views import View
 
 SIGMOID_INSIDE = (
     "a sigmoid whose result is used further; only a sigmoid at the very end is a logistic "
@@ -279,9 +280,12 @@ class Decided:
     shape : tuple of int
     node, operation : str
         Where; filled in by the interpreter.
+    codes : View or None
+        What was decided on codes.
     """
 
     source: Linked | Affine
     shape: tuple[int, ...]
     node: str = ""
     operation: str = ""
+    codes: View | None = None

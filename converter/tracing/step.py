@@ -25,8 +25,11 @@ from converter.tracing.items import Items, flatten
 from converter.tracing.laws import Course, Seen, lawless
 from converter.tracing.linked import Decided, Linked, UsedLink
 from converter.tracing.opaque import Opaque
+from converter.tracing.pointwise import pointwise, stand_in
 from converter.tracing.primitives import finite
+from converter.tracing.reach import depends_only_on
 from converter.tracing.sizes import SizeDependent
+from converter.tracing.views import View
 
 # Constants up to this size are cast to float64 at once; larger ones stay in the file.
 _SMALL = 1 << 16
@@ -111,6 +114,7 @@ class Step:
         bodies: Callable[..., Any] | None,
     ) -> Sequence[Value]:
         count = len(self.node.outputs)
+        looked_up = self.tape.looked_up
         rule: Rule | None = None
         handles = "numbers" if isinstance(self.meaning, NotAffine) else self.meaning.handles
         try:
@@ -125,8 +129,11 @@ class Step:
                     raise NotAffine(rule.refusal)
                 return [_refused((), parents, None)] * count
             try:
-                results = self._evaluate(rule, plain)
+                results = self._with_codes(rule, plain, self._evaluate(rule, plain))
             except UsedLink:
+                codes = self._codes(rule, plain)
+                if codes is not None:
+                    return [self._coded(codes, self._misplaced(plain), parents)]
                 # The link is at fault, not this operation: note it and try again beyond it.
                 own.extend(self._misplaced(plain))
                 plain = [self.tape.source(o.shape) if _is_link(o) else o for o in plain]
@@ -134,22 +141,64 @@ class Step:
         except NotAffine as refused:
             node, operation = refused.node or self.node.name, refused.operation
             own.append(Finding(node, operation or self.node.operation, refused.reason))
+            codes = None if rule is None else self._codes(rule, plain)
+            if codes is not None:
+                return [self._coded(codes, own, parents)]
             if refused.shape is not None:
                 shapes: list[tuple[int, ...]] | None = [refused.shape]
             else:
                 shapes = None if rule is None or shapeless else _shapes(rule, plain)
             if shapes is None or len(shapes) < count:
                 return [_refused(own, parents, None, refused.rows)] * count
-            return [
-                _refused(own, parents, self.tape.source(shape), refused.rows)
-                for shape in shapes[:count]
-            ]
+            stands_in = [self.tape.source(shape) for shape in shapes[:count]]
+            if refused.least is not None:
+                self.tape.least.update((one.index, refused.least) for one in stands_in)
+            return [_refused(own, parents, one, refused.rows) for one in stands_in]
         if parents and rule.reads_shape and self.tape.rows:
             # Of what was refused not even the sizes follow a known law.
             return [_refused(own, parents, None)] * count
         if own or parents:
+            if not own and self.tape.looked_up != looked_up:
+                return [self._known(result, parents) for result in results]
             return [self._opaque(result, tuple(own), parents) for result in results]
         return results
+
+    def _codes(self, rule: Rule, operands: list[Value]) -> Affine | View | None:
+        """Return what a refused operation makes of codes, element by element."""
+        if not rule.pointwise or len(self.node.outputs) != 1:
+            return None
+        try:
+            (made,) = self._guarded(lambda: [pointwise(self.tape, rule.call, operands)], operands)
+        except NotAffine:
+            return None
+        return made
+
+    def _with_codes(
+        self, rule: Rule, operands: list[Value], results: Sequence[Value]
+    ) -> Sequence[Value]:
+        """Remember of decisions on codes what they are for each code."""
+        if not (rule.pointwise and len(results) == 1 and isinstance(results[0], Decided)):
+            return results
+        codes = self._codes(rule, operands)
+        if isinstance(codes, View):
+            return [replace(results[0], codes=codes)]
+        return results if codes is None else [codes]
+
+    def _coded(
+        self, codes: Affine | View, own: Sequence[Finding], parents: tuple[Opaque, ...]
+    ) -> Value:
+        """Return codes: known numbers, or what is refused unless it is looked up."""
+        if isinstance(codes, Affine):
+            return self._known(codes, parents) if parents else codes
+        return _refused(own, parents, stand_in(self.tape, codes))
+
+    def _known(self, result: Value, parents: tuple[Opaque, ...]) -> Value:
+        """Return what was looked up as it is, if it reads nothing that was refused."""
+        if isinstance(result, Affine) and not any(parent.rows for parent in parents):
+            own = {*self.tape.inputs, *self.tape.indicators.values()}
+            if depends_only_on(result, own):
+                return result
+        return self._opaque(result, (), parents)
 
     def _plainly(self, operands: list[Value]) -> Sequence[Value] | None:
         """Return the results of an affine operation with nothing to be said about it.
@@ -313,7 +362,9 @@ class Step:
         if shapes is None:
             raise UsedLink
         first = next(o for o in operands if isinstance(o, Decided))
-        return [replace(first, shape=shape) for shape in shapes[: len(self.node.outputs)]]
+        return [
+            replace(first, shape=shape, codes=None) for shape in shapes[: len(self.node.outputs)]
+        ]
 
     def fixed_size(self, size: int, reason: str) -> None:
         """Refuse a size that differs in the run with another number of rows."""
@@ -339,7 +390,7 @@ class Step:
             ]
         except NotFinite:
             raise NotAffine(NOT_FINITE) from None
-        if not rule.moves and any(
+        if not (rule.moves or rule.text) and any(
             isinstance(o, np.ndarray) and o.dtype.kind == "O" for o in prepared
         ):
             raise NotAffine("computes with strings")

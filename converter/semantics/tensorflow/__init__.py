@@ -8,7 +8,15 @@ from converter.errors import NotAffine, printable
 from converter.network import Node
 from converter.semantics import Rule
 from converter.semantics.keras.calls import keywords, results
-from converter.semantics.tensorflow import arithmetic, arrays, control, fixed, refused, spatial
+from converter.semantics.tensorflow import (
+    arithmetic,
+    arrays,
+    categorical,
+    control,
+    fixed,
+    refused,
+    spatial,
+)
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.items import Items
 
@@ -16,6 +24,7 @@ OPERATIONS: dict[str, Operation] = {
     **refused.OPERATIONS,
     **fixed.OPERATIONS,
     **arithmetic.OPERATIONS,
+    **categorical.OPERATIONS,
     **arrays.OPERATIONS,
     **control.OPERATIONS,
     **spatial.OPERATIONS,
@@ -76,4 +85,5 @@ def rule_for(node: Node) -> Rule:
         shape_operands=operation.shape_operands,
         infinite=operation.infinite,
         handles=operation.handles,
+        text=operation.text,
     )

@@ -16,7 +16,7 @@ from converter.semantics.onnx.reduction import cum_sum
 from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing import algebra
-from converter.tracing.affine import pin
+from converter.tracing.affine import Affine, pin
 from converter.tracing.functions import axis_of
 
 
@@ -141,9 +141,21 @@ def _extreme(name: str, sign: float) -> Operation:
     assert function is not None
 
     def extreme(x: Any, y: Any, *, T: Any = None) -> Any:
-        if traced(x) or traced(y):
-            x, y = (_unbound(one, T, sign) for one in (x, y))
-        return function(x, y)
+        if not traced(x) and not traced(y):
+            return function(x, y)
+        x, y = (_unbound(one, T, sign) for one in (x, y))
+        value, bound = (x, y) if isinstance(x, Affine) else (y, x)
+        if not isinstance(value, Affine) or not isinstance(bound, np.ndarray):
+            return function(x, y)
+        least = value.tape.least.get(value.index)
+        if sign > 0 and least is not None and np.all(bound <= least):
+            return np.array(np.broadcast_to(bound, np.broadcast_shapes(x.shape, y.shape)))
+        try:
+            return function(x, y)
+        except NotAffine as refused:
+            if sign < 0 and bound.size and T in ("int32", "int64"):
+                refused.least = float(bound.min())
+            raise
 
     return Operation(extreme, infinite=frozenset({0, 1}))
 

@@ -197,12 +197,12 @@ def fill(dims: Any, value: Any) -> Any:
     return np.broadcast_to(value, target)
 
 
-def zeros_like(x: Any) -> Any:
-    return np.zeros(np.shape(x), dtype=getattr(x, "dtype", np.float64))
+def zeros_like(x: Any, *, T: Any = None) -> Any:
+    return np.zeros(np.shape(x), dtype=_WHOLE.get(T, np.float64))
 
 
-def ones_like(x: Any) -> Any:
-    return np.ones(np.shape(x), dtype=getattr(x, "dtype", np.float64))
+def ones_like(x: Any, *, T: Any = None) -> Any:
+    return np.ones(np.shape(x), dtype=_WHOLE.get(T, np.float64))
 
 
 def shape(input: Any, *, out_type: str = "int32") -> Any:
@@ -306,6 +306,7 @@ def diag_part(input: Any) -> Any:
     return movement.diagonal(input, axis1=np.ndim(input) - 2, axis2=np.ndim(input) - 1)
 
 
+_WHOLE = {kind: np.dtype(kind) for kind in ("bool", "int32", "int64", "int8", "uint8", "int16")}
 _SECOND = frozenset({1})
 
 OPERATIONS: dict[str, Operation] = {

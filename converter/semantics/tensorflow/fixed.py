@@ -13,8 +13,8 @@ import numpy as np
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.linked import ACTIVATION, FUNCTION
 
-_COMPARES = "compares values that depend on the input"
-_ROUNDS = "rounds a value that depends on the input"
+COMPARES = "compares values that depend on the input"
+ROUNDS = "rounds a value that depends on the input"
 _BITS = "computes with the bits of whole numbers"
 
 
@@ -32,7 +32,7 @@ def _truth(function: Callable[..., Any]) -> Operation:
         along = tuple(int(one) for one in np.asarray(axis).reshape(-1))
         return function(np.asarray(input, dtype=bool), axis=along, keepdims=keep_dims)
 
-    return Operation(reduces, _COMPARES)
+    return Operation(reduces, COMPARES)
 
 
 def _softplus(x: Any) -> Any:
@@ -40,21 +40,18 @@ def _softplus(x: Any) -> Any:
 
 
 _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
-    _COMPARES: {
-        "Equal": np.equal,
+    COMPARES: {
         "IsFinite": np.isfinite,
         "IsInf": np.isinf,
         "IsNan": np.isnan,
         "LogicalAnd": np.logical_and,
         "LogicalNot": np.logical_not,
         "LogicalOr": np.logical_or,
-        "NotEqual": np.not_equal,
     },
-    _ROUNDS: {
+    ROUNDS: {
         "Ceil": np.ceil,
         "Floor": np.floor,
         "FloorDiv": np.floor_divide,
-        "FloorMod": np.mod,
         "Mod": np.fmod,
         "Rint": np.rint,
     },
@@ -102,5 +99,5 @@ OPERATIONS: dict[str, Operation] = {
     },
     "All": _truth(np.all),
     "Any": _truth(np.any),
-    "Where": Operation(np.argwhere, _COMPARES),
+    "Where": Operation(np.argwhere, COMPARES),
 }

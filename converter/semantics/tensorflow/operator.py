@@ -19,7 +19,7 @@ class Operation:
     refusal : str
         Why it is refused on a value that depends on the input; empty if it need not be.
     keeps_shape, moves, labels, reads_shape, shape_operands,
-    infinite, handles
+    infinite, handles, text
         See `converter.semantics.Rule`.
     inert : frozenset of str
         Attributes that say nothing about what is computed, beyond the types of numbers.
@@ -35,3 +35,4 @@ class Operation:
     infinite: frozenset[int] = frozenset()
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     inert: frozenset[str] = frozenset()
+    text: bool = False

@@ -23,7 +23,7 @@ OPERATIONS: dict[str, Operation] = {
     **_refused(_RUNS, "PyFunc", "EagerPyFunc", "PyFuncStateless", "XlaCallModule", "TPUExecute"),
     **_refused(
         _TABLE,
-        *("HashTableV2", "LookupTableFindV2", "LookupTableSizeV2", "MutableHashTableV2"),
+        *("HashTableV2", "LookupTableSizeV2", "MutableHashTableV2"),
         *("CapturedObject", "HashTable", "AnonymousHashTable"),
     ),
     **_refused(
@@ -46,8 +46,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **_refused(
         _STRINGS,
-        *("StringSplitV2", "StringJoin", "StringToHashBucketFast", "StringToHashBucketStrong"),
-        *("AsString", "RegexReplace", "StaticRegexReplace", "StringLower", "StringToNumber"),
+        *("StringSplitV2", "StringJoin", "StringToHashBucket", "StringFormat"),
+        *("RegexReplace", "StaticRegexReplace", "StringLower", "StringToNumber"),
         *("ParseExampleV2", "DecodeRaw", "DecodeJpeg", "DecodePng", "DecodeBase64"),
     ),
     **_refused(
@@ -63,8 +63,8 @@ OPERATIONS: dict[str, Operation] = {
     **_refused(
         CHOICE,
         *("TopKV2", "InTopKV2", "UniqueV2", "Unique", "MaxPool3D", "MaxPoolV2"),
-        *("NonMaxSuppressionV4", "CropAndResize", "SegmentMax", "Bincount", "DenseBincount"),
-        *("SparseToDense", "ListDiff", "Bucketize", "MaxPoolWithArgmax"),
+        *("NonMaxSuppressionV4", "CropAndResize", "SegmentMax", "Bincount"),
+        *("SparseToDense", "ListDiff", "MaxPoolWithArgmax"),
     ),
     **_refused(PRODUCT, "Cross", "MatrixInverse", "MatrixDeterminant", "Cholesky", "Svd", "Qr"),
     **_refused("normalises by values of its neighbourhood", "LRN", keeps_shape=True),

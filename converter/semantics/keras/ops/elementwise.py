@@ -16,10 +16,10 @@ from converter.semantics.onnx import linking, nonlinear
 from converter.semantics.onnx.refusal import refuse, traced
 from converter.tracing import algebra
 from converter.tracing.affine import Affine
-from converter.tracing.codes import view
 from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
 from converter.tracing.primitives import finite
 from converter.tracing.reach import depends_only_on
+from converter.tracing.views import view
 
 #: Types of keras.config that hold floating point numbers.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -110,9 +110,9 @@ def cast(x: Any, *, dtype: Any) -> Any:
     if not isinstance(dtype, str) or dtype not in _WHOLE | {"bool"}:
         raise NotAffine(f"casts to the unknown type {dtype!r}")
     if isinstance(x, Affine):
-        if x.kind == "i" and dtype in ("int32", "int64"):
-            return x
-        if dtype == "bool" or view(x) is None:
+        if x.kind in "iu" and dtype in ("int32", "int64"):
+            return x.as_kind("i")  # small ones are held exactly
+        if dtype not in ("int32", "int64") or view(x) is None:
             raise NotAffine(_CUTS)
         return x.as_kind("c")
     if isinstance(x, Linked):

@@ -1,0 +1,142 @@
+"""Operations that look codes up, or sort values into finitely many levels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine
+from converter.levels import Bins, Codes, Hashed, Vocabulary, salt_of
+from converter.semantics.onnx.refusal import traced
+from converter.semantics.tensorflow.arrays import number
+from converter.semantics.tensorflow.fixed import COMPARES, ROUNDS
+from converter.semantics.tensorflow.operator import Operation
+from converter.tracing.affine import Affine, broadcast_to
+from converter.tracing.codes import expand, present, recode
+from converter.tracing.pointwise import codes_of, equals, remainder
+
+_ANY_TEXT = "turns numbers into text"
+# What the number of indicators that stand side by side may be.
+_MAX_WIDTH = 1 << 13
+
+
+def equal(x: Any, y: Any) -> Any:
+    return np.equal(x, y) if not traced(x) and not traced(y) else _compared(x, y, True)
+
+
+def not_equal(x: Any, y: Any) -> Any:
+    return np.not_equal(x, y) if not traced(x) and not traced(y) else _compared(x, y, False)
+
+
+def _compared(x: Any, y: Any, same: bool) -> Any:
+    """Tell which codes are one token, or which are not."""
+    code, token = (x, y) if isinstance(x, Affine) else (y, x)
+    if isinstance(code, Affine) and isinstance(token, np.ndarray):
+        first = token.reshape(-1)[:1]
+        # A comparison with many numbers is looked at element by element.
+        if first.size and first.dtype.kind in "iuO" and np.all(token == first[0]):
+            shape = np.broadcast_shapes(code.shape, token.shape)
+            found = equals(broadcast_to(code, shape), first.tolist()[0], same)
+            if found is not None:
+                return found
+    raise NotAffine(COMPARES)
+
+
+def floor_mod(x: Any, y: Any) -> Any:
+    if not traced(x) and not traced(y):
+        return np.mod(x, y)
+    if isinstance(x, Affine) and isinstance(y, np.ndarray) and y.size == 1 and y.dtype.kind in "iu":
+        found = remainder(x, int(y.reshape(-1)[0]))
+        if found is not None:
+            return np.broadcast_to(found, np.broadcast_shapes(np.shape(x), y.shape))
+    raise NotAffine(ROUNDS)
+
+
+def bucketize(input: Any, *, boundaries: Any, T: Any) -> Any:
+    edges = np.asarray(boundaries, dtype=np.float32).astype(np.float64)
+    if not np.isfinite(edges).all() or (np.diff(edges) < 0).any():
+        raise ValueError("has boundaries that do not rise")
+    levels = Bins(tuple(edges.tolist()), (T,) if T in ("float32", "float64") else ())
+    return recode(input, levels, np.arange(levels.count))
+
+
+def dense_bincount(input: Any, size: Any, weights: Any, *, binary_output: bool = False) -> Any:
+    """Count how often each code stands in a row, or say whether it does."""
+    count = number(size, "a number of codes")
+    if not 0 < count <= _MAX_WIDTH:
+        raise NotAffine(f"counts {count:,} codes one by one")
+    if np.ndim(input) != 2 or not traced(input):
+        raise NotAffine("counts codes of all rows together")
+    if binary_output:
+        return present(input, Codes(count), np.eye(count))
+    rows = expand(input, Codes(count), np.eye(count))
+    if traced(weights):
+        raise NotAffine("weights a count by a value that depends on the input")
+    if np.size(weights):
+        rows = np.multiply(rows, np.expand_dims(weights, -1))
+    return np.sum(rows, axis=1)
+
+
+def _hashed(input: Any, count: int, salt: Any, hashing: str) -> Any:
+    if not isinstance(input, Affine) or input.kind != "s":
+        raise NotAffine("hashes what is no text of an input")
+    return recode(input, Hashed(count, None, salt, hashing), np.arange(count))
+
+
+def string_to_hash_bucket_fast(input: Any, *, num_buckets: int) -> Any:
+    return _hashed(input, num_buckets, None, "fingerprint")
+
+
+def string_to_hash_bucket_strong(input: Any, *, num_buckets: int, key: Any) -> Any:
+    return _hashed(input, num_buckets, salt_of(key), "siphash")
+
+
+def as_string(
+    input: Any,
+    *,
+    T: Any,
+    precision: int = -1,
+    scientific: bool = False,
+    shortest: bool = False,
+    width: int = -1,
+    fill: str = "",
+) -> Any:
+    """Write whole numbers in decimal, as they are hashed anyway."""
+    if T not in ("int32", "int64") or width != -1 or fill or scientific or shortest:
+        raise NotAffine(_ANY_TEXT)
+    found = codes_of(input) if isinstance(input, Affine) else None
+    if found is None or any(o.levels or o.function for o in found.origins):
+        raise NotAffine(_ANY_TEXT)
+    return input.as_kind("s")
+
+
+def look_up(keys: Any, values: Any, x: Any, default: Any) -> Any:
+    """Return the value that stands beside a key, in a table that the file holds."""
+    if traced(default) or np.size(default) != 1:
+        raise NotAffine("looks up with a default that depends on the input")
+    if values.dtype.kind not in "iuf" or np.asarray(default).dtype.kind not in "iuf":
+        raise NotAffine("turns codes into tokens, which are no numbers")
+    text = keys.dtype.kind == "O"
+    if not text and keys.dtype.kind not in "iu":
+        raise NotAffine("looks numbers up that are not whole")
+    if not traced(x):
+        raise NotAffine("looks up a constant")
+    levels = Vocabulary(tuple(keys.tolist()))
+    table = np.append(np.asarray(default).astype(values.dtype), values)
+    if table.dtype.kind == "f":
+        return expand(x, levels, table[:, None].astype(np.float64))[..., 0]
+    return recode(x, levels, table)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "AsString": Operation(as_string),
+    "Bucketize": Operation(bucketize),
+    "DenseBincount": Operation(dense_bincount),
+    "Equal": Operation(equal, inert=frozenset({"incompatible_shape_error"}), text=True),
+    "FloorMod": Operation(floor_mod),
+    "LookupTableFindV2": Operation(look_up, text=True),
+    "NotEqual": Operation(not_equal, inert=frozenset({"incompatible_shape_error"}), text=True),
+    "StringToHashBucketFast": Operation(string_to_hash_bucket_fast),
+    "StringToHashBucketStrong": Operation(string_to_hash_bucket_strong),
+}

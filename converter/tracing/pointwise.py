@@ -1,0 +1,174 @@
+"""Functions of codes, element by element: what they make of each level, or of raw values.
+
+Whatever a function makes of a code that has finitely many levels is a number for each level, and
+so affine in the indicators. What it makes of raw values is remembered, and asked for when they
+are looked up in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine
+from converter.levels import MAX_LEVELS, OTHER, Hashed, Levels, Vocabulary
+from converter.tracing.affine import RIGID, Affine, Tape
+from converter.tracing.codes import kind_of, recode, recoded
+from converter.tracing.linked import Decided
+from converter.tracing.sizes import SizeDependent
+from converter.tracing.views import Origin, View, checked, combined, view
+
+# Kinds of values that may be codes.
+_CODES = frozenset("iuwsc")
+
+Call = Callable[[list[Any]], Sequence[Any]]
+
+
+def codes_of(value: Any) -> View | None:
+    """Return an operand as codes, or None if it is none."""
+    if isinstance(value, Decided):
+        return value.codes
+    if isinstance(value, Affine) and value.kind in _CODES:
+        return view(value)
+    return None
+
+
+def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View | None:
+    """Return what a function makes of codes, element by element.
+
+    Parameters
+    ----------
+    tape : Tape
+    call : callable
+        Maps a list of arrays of one shape to a sequence of one array of that shape.
+    operands : sequence
+        Codes and constants.
+
+    Returns
+    -------
+    Affine
+        If the codes have finitely many levels.
+    View
+        If they are raw values: codes about which no number is known yet.
+    None
+        If the operands are not codes of the same elements.
+    """
+    views: list[View] = []
+    constants: list[np.ndarray] = []
+    order: list[tuple[list[Any] | None, int]] = []
+    narrow: set[int] = set()
+    for operand in operands:
+        if isinstance(operand, SizeDependent) and not operand.mask.any():
+            operand = operand.value  # one element for each row, and the same in each
+        found = codes_of(operand)
+        if found is not None:
+            if isinstance(operand, Affine) and operand.kind in "uw":
+                narrow.add(len(views))
+            order.append((views, len(views)))
+            views.append(found)
+        elif operand is None:
+            order.append((None, 0))
+        elif isinstance(operand, np.ndarray) and operand.dtype.kind in "iubfO":
+            order.append((constants, len(constants)))
+            constants.append(operand)
+        else:
+            return None
+    if not views:
+        return None
+    shape = np.broadcast_shapes(*(one.part.shape for one in views), *(c.shape for c in constants))
+    made = combined(views, constants, shape)
+    if made is None:
+        return None
+    cases, part, place = made
+
+    def applied(codes: Sequence[np.ndarray], given: Sequence[Any]) -> np.ndarray:
+        arrays = [
+            codes[number]
+            if source is views
+            else source and np.full(len(codes[0]), given[number], dtype=constants[number].dtype)
+            for source, number in order
+        ]
+        (result, *_) = call(arrays)
+        if not isinstance(result, np.ndarray) or result.shape != codes[0].shape:
+            raise NotAffine("computes with codes in a way that is not supported")
+        if result.dtype != bool and any(codes[one].dtype != bool for one in narrow):
+            # Raw values are looked at as wide numbers, and would not wrap around.
+            raise NotAffine(RIGID["u"])
+        return checked(result)
+
+    joint = [_joint(origins) for origins, _ in cases]
+    known = [one for one in joint if one is not None]
+    if len(known) == len(cases):
+        resolved = [
+            (levels, applied(codes, given))
+            for (levels, codes), (_, given) in zip(known, cases, strict=True)
+        ]
+        first = tuple(origins[0] for origins, _ in cases)
+        return recoded(tape, View(first, part, place), resolved)
+
+    def later(own: Sequence[Origin], given: Sequence[Any]) -> Origin:
+        def function(raw: np.ndarray) -> np.ndarray:
+            return applied([origin.of(raw) for origin in own], given)
+
+        return Origin(own[0].entry, function=function)
+
+    raw = View(tuple(later(*case) for case in cases), part, place)
+    return raw if _kind(tape, raw) else None
+
+
+def _joint(origins: Sequence[Origin]) -> tuple[Levels, list[np.ndarray]] | None:
+    """Return levels that tell apart what any of some codes does, and the codes of each level."""
+    found: tuple[Levels, list[np.ndarray]] | None = None
+    for origin in origins:
+        if origin.levels is None or origin.values is None:
+            return None
+        if found is None:
+            found = origin.levels, [origin.values]
+            continue
+        joined = found[0].joined(origin.levels)
+        if joined is None:
+            return None
+        levels, before, own = joined
+        found = levels, [*(codes[before] for codes in found[1]), origin.values[own]]
+    return found
+
+
+def stand_in(tape: Tape, found: View) -> Affine:
+    """Return a fresh variable for codes of which no number is known.
+
+    It can be looked up, and nothing else: what reads the variable itself is refused.
+    """
+    value = tape.source(found.place.shape, _kind(tape, found))
+    tape.coded[value.index] = found
+    return value
+
+
+def _kind(tape: Tape, found: View) -> str:
+    """Return the kind of the numbers that codes are; empty if they are no whole numbers."""
+    kinds = set()
+    for origin in found.origins:
+        text = tape.types[origin.entry] == "string"
+        raw = np.array(["0"], dtype=object) if text else np.zeros(1, dtype=np.int64)
+        kinds.add(kind_of(origin.of(raw)))
+    if not kinds <= set("iu"):
+        return ""
+    return "u" if "u" in kinds else "i"
+
+
+def remainder(x: Affine, divisor: int) -> Affine | None:
+    """Return the remainder of codes, which has finitely many values; None if they are no codes."""
+    if codes_of(x) is None or not 0 < divisor <= MAX_LEVELS:
+        return None
+    result: Affine = recode(x, Hashed(divisor, hashing="remainder"), np.arange(divisor))
+    return result
+
+
+def equals(x: Affine, token: Any, same: bool = True) -> Affine | None:
+    """Return whether codes are one token (or are not); None if they are no codes, or looked up."""
+    found = codes_of(x)
+    if found is None or any(o.levels or o.function for o in found.origins):
+        return None
+    result: Affine = recode(x, Vocabulary((token,), unknown=OTHER), np.array([not same, same]))
+    return result

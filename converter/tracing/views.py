@@ -1,0 +1,219 @@
+"""Traced values seen as codes: which element of an input each is, and what was made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from converter.errors import NotAffine
+from converter.levels import Levels
+from converter.tracing.affine import Affine, Tape
+from converter.tracing.primitives import Broadcast, Join, Scale, Shape, Shift, Take
+
+_MAX_DEPTH = 50
+# Ways in which the elements of one value may come from the input.
+_MAX_ORIGINS = 1 << 12
+# Whole numbers up to this size are exact in any type of 32 bits, and are never cut off in one.
+_LARGEST_CODE = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where codes come from: an input, and what has been made of its raw values.
+
+    Parameters
+    ----------
+    entry : int
+        The input's place on the tape.
+    levels : Levels or None
+        None where raw values have not been looked up.
+    values : ndarray or None, shape (levels,)
+        The code of each level.
+    function : callable or None
+        Where there are no levels: the code of each raw value, from an array of shape (n,) to
+        one; None for the raw values themselves.
+    """
+
+    entry: int
+    levels: Levels | None = None
+    values: np.ndarray | None = None
+    function: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def then(self, make: Callable[[np.ndarray], np.ndarray]) -> Origin:
+        """Return where other codes come from, that a function makes of these."""
+        if self.values is not None:
+            return replace(self, values=checked(make(self.values)))
+        return replace(self, function=lambda raw: checked(make(self.of(raw))))
+
+    def of(self, raw: np.ndarray) -> np.ndarray:
+        """Return the codes of raw values, shape (n,).
+
+        Raises
+        ------
+        NotAffine
+            If the network does not know one of them.
+        """
+        if self.levels is None or self.values is None:
+            return raw if self.function is None else self.function(raw)
+        place = self.levels.match(raw)
+        if (place < 0).any():
+            raise NotAffine("looks up a code that its table does not have")
+        return self.values[place]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A traced value seen as codes.
+
+    Parameters
+    ----------
+    origins : tuple of Origin
+    part : ndarray of int
+        Which origin each element has.
+    place : ndarray of int, the same shape
+        Which element of the flattened input, all rows counted, it is.
+    """
+
+    origins: tuple[Origin, ...]
+    part: np.ndarray
+    place: np.ndarray
+
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> View:
+        """Return the view of a value whose elements a function has moved."""
+        return View(self.origins, move(self.part), move(self.place))
+
+
+def view(value: Affine, depth: int = 0) -> View | None:
+    """Return a traced value as codes, or None if it is not made of an input's elements alone."""
+    tape = value.tape
+    steps = []
+    index = value.index
+    while index not in tape.coded and index not in tape.inputs:
+        entry = tape.entries[index]
+        if isinstance(entry.primitive, Join):
+            found = _joined(tape, index, depth)
+            break
+        if not isinstance(entry.primitive, (Take, Broadcast, Shift, Scale)):
+            return None
+        steps.append(entry)
+        (index,) = entry.operands
+    else:
+        found = tape.coded.get(index) or _raw(tape, index)
+    for entry in reversed(steps):
+        if found is None:
+            return None
+        found = _stepped(found, entry.primitive, entry.shape)
+    return found
+
+
+def combined(
+    views: Sequence[View], constants: Sequence[np.ndarray], shape: Shape
+) -> tuple[list[tuple[list[Origin], list[Any]]], np.ndarray, np.ndarray] | None:
+    """Bring together codes of the same elements, and constants that meet them.
+
+    Parameters
+    ----------
+    views : sequence of View
+    constants : sequence of ndarray
+    shape : tuple of int
+        What all of them are broadcast to.
+
+    Returns
+    -------
+    cases : list of (list of Origin, list of scalars)
+        Of each view an origin, and of each constant an element.
+    part : ndarray of int, of the shape
+        Which case each element has.
+    place : ndarray of int, of the shape
+        As in a view.
+    None if the codes are not of the same elements, or there are too many cases.
+    """
+    moved = [one.moved(lambda array: np.broadcast_to(array, shape)) for one in views]
+    place = moved[0].place
+    if not all(np.array_equal(one.place, place) for one in moved[1:]):
+        return None
+    keys = [one.part.reshape(-1) for one in moved]
+    known = []
+    for constant in constants:
+        values, inverse = np.unique(np.broadcast_to(constant, shape), return_inverse=True)
+        known.append(values)
+        keys.append(inverse.reshape(-1))
+    distinct, part = np.unique(np.stack(keys), axis=1, return_inverse=True)
+    if distinct.shape[1] > _MAX_ORIGINS:
+        return None
+    cases = []
+    for case in distinct.T.tolist():
+        origins = [one.origins[number] for one, number in zip(views, case, strict=False)]
+        if len({origin.entry for origin in origins}) > 1:
+            return None
+        given = case[len(views) :]
+        cases.append((origins, [values[n] for values, n in zip(known, given, strict=True)]))
+    return cases, part.reshape(shape), place
+
+
+def checked(codes: np.ndarray) -> np.ndarray:
+    """Return codes, unless they are too large to be computed with.
+
+    Raises
+    ------
+    NotAffine
+        If a whole number might not be exact in its type.
+    """
+    if codes.dtype.kind in "iu" and codes.size and np.abs(codes).max() > _LARGEST_CODE:
+        raise NotAffine("computes codes beyond 24 bits")
+    return codes
+
+
+def _raw(tape: Tape, index: int) -> View:
+    shape = tape.entries[index].shape
+    places = np.arange(math.prod(shape)).reshape(shape)
+    return View((Origin(index),), np.zeros(shape, dtype=np.int64), places)
+
+
+def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
+    if isinstance(primitive, Take):
+        index = primitive.index
+        if index is None:
+            return found.moved(lambda array: array.reshape(shape))
+        if index.size and index.min() < 0:
+            return None  # padding is no code
+        return found.moved(lambda array: array.reshape(-1)[index].reshape(shape))
+    if isinstance(primitive, Broadcast):
+        aligned = primitive.aligned
+        return found.moved(lambda array: np.broadcast_to(array.reshape(aligned), shape))
+    if isinstance(primitive, Shift) and primitive.where is not None:
+        return None
+    constant = np.asarray(primitive.constant, dtype=np.float64)
+    if not np.array_equal(constant, np.rint(constant)) or np.abs(constant).max() > _LARGEST_CODE:
+        return None
+    made = combined([found], [constant.astype(np.int64)], shape)
+    if made is None:
+        return None
+    cases, part, place = made
+    operation = np.add if isinstance(primitive, Shift) else np.multiply
+    origins = [origin.then(partial(operation, by)) for (origin,), (by,) in cases]
+    return View(tuple(origins), part, place)
+
+
+def _joined(tape: Tape, index: int, depth: int) -> View | None:
+    entry = tape.entries[index]
+    if depth > _MAX_DEPTH or not isinstance(entry.primitive, Join):
+        return None
+    origins: list[Origin] = []
+    part = np.full(math.prod(entry.shape), -1)
+    place = np.zeros(part.shape, dtype=np.int64)
+    for operand, where in zip(entry.operands, entry.primitive.indices, strict=True):
+        found = view(Affine(tape, operand, tape.entries[operand].shape), depth + 1)
+        if found is None:
+            return None
+        part[where] = found.part.reshape(-1) + len(origins)
+        place[where] = found.place.reshape(-1)
+        origins.extend(found.origins)
+    if part.size and part.min() < 0:
+        return None
+    return View(tuple(origins), part.reshape(entry.shape), place.reshape(entry.shape))

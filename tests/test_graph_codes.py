@@ -1,0 +1,223 @@
+"""Codes in TensorFlow's graphs: what looks one up is affine in the indicators of its levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import converter
+
+_R = np.random.default_rng(7)
+T5 = _R.normal(size=(5, 2))
+T8 = _R.normal(size=(8, 2))
+ROWS = 60
+#: All tables that were made: what a saved function looks up must belong to what is saved.
+TABLES: list = []
+f64 = tf.float64
+
+
+@cache
+def _made(keys: tuple, values: tuple, default: float) -> tf.lookup.StaticHashTable:
+    kind = tf.string if isinstance(keys[0], str) else tf.int64
+    numbers = tf.int64 if isinstance(values[0], int) else f64
+    with tf.init_scope():
+        filled = tf.lookup.KeyValueTensorInitializer(keys, values, kind, numbers)
+        TABLES.append(tf.lookup.StaticHashTable(filled, default))
+    return TABLES[-1]
+
+
+def _table(keys: list, values: list, default: float = -1) -> tf.lookup.StaticHashTable:
+    return _made(tuple(keys), tuple(values), default)
+
+
+def _or_bucket(found, bucket, start: int):
+    return tf.where(found == -1, bucket, found + start)
+
+
+def _bincount(x, **settings):
+    return tf.math.bincount(x, minlength=5, maxlength=5, axis=-1, **settings)
+
+
+#: Of two whole numbers from 0 to 4 in each row.
+WHOLE: dict[str, Callable] = {
+    "gather": lambda x: tf.gather(T5, x),
+    "gather_counted_from_the_end": lambda x: tf.gather(T5, tf.where(x < 0, x + 5, x)),
+    "gather_with_an_offset_for_each": lambda x: tf.gather(T8, x + [0, 3]),
+    "gather_shifted": lambda x: tf.gather(T5, (x + 1000) - 1000),
+    "gather_every_other": lambda x: tf.gather(np.repeat(T5, 2, axis=0), 2 * x),
+    "gather_clipped": lambda x: tf.gather(T5, tf.clip_by_value(x, 0, 4)),
+    "gather_backwards": lambda x: tf.gather(T5, 4 - x),
+    "one_hot": lambda x: tf.one_hot(x, 5, dtype=f64),
+    "one_hot_of_few": lambda x: tf.one_hot(tf.minimum(x, 4), 5, 4.0, -1.0),
+    "equal": lambda x: tf.cast(x == 3, f64),
+    "not_equal": lambda x: tf.cast(x != 0, f64),
+    "either": lambda x: tf.cast((x == 1) | (x == 2), f64) - tf.cast(tf.logical_not(x == 4), f64),
+    "chosen_number": lambda x: tf.where(x == 2, tf.constant(1.5, f64), tf.constant(-0.5, f64)),
+    "remainder": lambda x: tf.cast(x % 3, f64),
+    "remainder_looked_up": lambda x: tf.gather(T5, x % 3),
+    "remainder_of_a_lookup": lambda x: tf.gather(T5, (x % 4) % 3 + 1),
+    "bincount": lambda x: tf.cast(_bincount(x), f64),
+    "bincount_binary": lambda x: tf.cast(_bincount(x, binary_output=True), f64),
+    "bincount_weighted": lambda x: _bincount(x, weights=tf.zeros_like(x, f64) + [0.5, 2.0]),
+    "table": lambda x: tf.cast(_table([0, 1, 4], [7, 9, 11]).lookup(tf.cast(x, tf.int64)), f64),
+    "table_of_numbers": lambda x: _table([0, 1], [0.5, 0.25], 9.0).lookup(tf.cast(x, tf.int64)),
+    "table_or_bucket": lambda x: tf.gather(
+        T8,
+        _or_bucket(
+            _table([3, 4], [0, 1]).lookup(tf.cast(x, tf.int64)), tf.cast(x, tf.int64) % 3, 3
+        ),
+    ),
+    "hashed": lambda x: tf.gather(T5, tf.strings.to_hash_bucket_fast(tf.as_string(x), 5)),
+    "narrowed": lambda x: tf.gather(T5, tf.cast(tf.cast(x + 256, tf.uint8), tf.int32)),
+    "joined": lambda x: tf.gather(T8, tf.concat([x, x + 1], axis=1)),
+    "code_and_number": lambda x: tf.gather(T5, x)[..., 0] + tf.cast(x, f64),
+    "known_code_and_number": lambda x: tf.cast(x % 3, f64) * 2.0 - tf.cast(x, f64),
+}
+
+#: Of two words in each row.
+WORDS: dict[str, Callable] = {
+    "table": lambda t: tf.cast(_table(["a", "b"], [5, 7]).lookup(t), f64),
+    "table_looked_up": lambda t: tf.gather(T5, _table(["a", "b"], [1, 2], 0).lookup(t)),
+    "mask": lambda t: tf.gather(
+        T5, tf.where(t == "", tf.constant(0, tf.int64), _table(["a"], [2], 1).lookup(t))
+    ),
+    "table_or_bucket": lambda t: tf.gather(
+        T8,
+        _or_bucket(_table(["a", "b"], [0, 1]).lookup(t), tf.strings.to_hash_bucket_fast(t, 3), 3),
+    ),
+    "table_or_strong_bucket": lambda t: tf.gather(
+        T8,
+        _or_bucket(
+            _table(["a", "b"], [0, 1]).lookup(t), tf.strings.to_hash_bucket_strong(t, 3, [4, 5]), 3
+        ),
+    ),
+    "hashed": lambda t: tf.gather(T5, tf.strings.to_hash_bucket_fast(t, 5)),
+    "hashed_but_for_a_mask": lambda t: tf.gather(
+        T5, tf.where(t == "", tf.constant(0, tf.int64), tf.strings.to_hash_bucket_fast(t, 4) + 1)
+    ),
+    "word": lambda t: tf.cast(t == "b", f64) + tf.cast(t != "", f64),
+    "two_tables": lambda t: tf.cast(
+        _table(["a", "b"], [5, 7]).lookup(t) * _table(["b", "c"], [2, 3]).lookup(t), f64
+    ),
+}
+
+#: Of two numbers in each row.
+NUMBERS: dict[str, Callable] = {
+    "bins": lambda x: tf.gather(T5, tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 0.5])),
+    "bins_one_hot": lambda x: tf.one_hot(tf.raw_ops.Bucketize(input=x, boundaries=[0.0]), 2),
+    "bins_compared": lambda x: tf.where(
+        tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 0.5]) >= 2,
+        tf.constant(3.0, f64),
+        tf.constant(1.0, f64),
+    ),
+    "bins_of_two_kinds": lambda x: tf.cast(
+        tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0])
+        * tf.raw_ops.Bucketize(input=x, boundaries=[-0.5, 0.5]),
+        f64,
+    ),
+    "bins_and_number": lambda x: tf.cast(tf.raw_ops.Bucketize(input=x, boundaries=[0.0]), f64) - x,
+    "bins_of_rounded_numbers": lambda x: tf.cast(
+        tf.raw_ops.Bucketize(input=tf.cast(x, tf.float32), boundaries=[0.1, 0.2]), f64
+    ),
+}
+
+
+def _two_columns(x, function):
+    return function(x[:, 0], x[:, 1])
+
+
+#: What is affine in no indicators, or in none that can be told.
+REFUSED: dict[str, Callable] = {
+    "threshold": lambda x: tf.where(x < 3, tf.constant(1.0, f64), tf.constant(0.0, f64)),
+    "relu": lambda x: tf.cast(tf.maximum(x, 2), f64),
+    "wrapped_number": lambda x: tf.cast(tf.where(x < 0, x + 5, x), f64),
+    "square": lambda x: tf.cast(x * x, f64),
+    "crossed": lambda x: tf.cast(_two_columns(x, lambda a, b: tf.logical_and(a == 1, b == 1)), f64)[
+        :, None
+    ],
+    "compared": lambda x: tf.cast(_two_columns(x, tf.equal), f64)[:, None],
+    "crossed_code": lambda x: tf.gather(np.repeat(T5, 5, 0), x[:, 0] + 5 * x[:, 1]),
+    "chosen_by_another": lambda x: tf.where(x[:, :1] == 1, tf.cast(x[:, 1:], f64), 0.0),
+    "another_row": lambda x: tf.gather(T5, tf.reverse(x, [0])),
+    "counted_over_all_rows": lambda x: tf.cast(
+        tf.math.bincount(tf.reshape(x, [-1]), minlength=5, maxlength=5)[None] + 0 * x[:, :1], f64
+    ),
+    "table_too_small": lambda x: tf.gather(T5, x % 7),
+    "bins_of_cut_numbers": lambda x: tf.cast(
+        tf.raw_ops.Bucketize(input=tf.cast(tf.cast(x, f64) / 2.0, tf.int32), boundaries=[0.0, 1.0]),
+        f64,
+    ),
+    "text_of_a_computed_number": lambda x: tf.gather(
+        T5, tf.strings.to_hash_bucket_fast(tf.as_string(x + 1), 5)
+    ),
+    "size_as_code": lambda x: tf.cast(tf.equal(x, tf.shape(x)[0]), f64),
+    "row_as_code": lambda x: tf.cast(tf.equal(x, tf.range(tf.shape(x)[0])[:, None]), f64),
+}
+
+
+def _saved(folder, function: Callable, kind) -> tuple[str, Callable]:
+    """Save a function of two values in each row, and the tables that it looks up."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), kind, name="x")])
+    def call(x):
+        return {"y": function(x)}
+
+    traced = call.get_concrete_function()
+    module.tables, module.call = list(TABLES), call
+    path = str(folder / "saved")
+    tf.saved_model.save(module, path, signatures=traced)
+    return path, call
+
+
+def _agree(folder, function: Callable, data: np.ndarray, kind) -> converter.AffineModel:
+    path, call = _saved(folder, function, kind)
+    expected = call(tf.constant(data, kind))["y"].numpy()
+    model = converter.fold(path)
+    found = model.predict(data)
+    np.testing.assert_allclose(found, expected.reshape(len(data), -1), rtol=1e-9, atol=1e-12)
+    return model
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers(tmp_path, name):
+    model = _agree(tmp_path, WHOLE[name], _R.integers(0, 5, (ROWS, 2)), tf.int32)
+    assert model.categorical
+
+
+def test_small_whole_numbers(tmp_path):
+    def looked_up(x):
+        return tf.gather(T8, tf.cast(x, tf.int32) + 3) + tf.cast(x == 2, f64)[..., None]
+
+    _agree(tmp_path, looked_up, _R.integers(0, 5, (ROWS, 2)), tf.uint8)
+
+
+def test_small_whole_numbers_that_wrap_around_are_refused(tmp_path):
+    table = _R.normal(size=(300, 2))
+    path, _ = _saved(tmp_path, lambda x: tf.gather(table, tf.cast(x + 250, tf.int32)), tf.uint8)
+    with pytest.raises(converter.Rejected, match="wrap"):
+        converter.fold(path)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_words(tmp_path, name):
+    words = np.array(["a", "b", "c", "", "other", "zebra", "ä"], dtype=object)
+    model = _agree(tmp_path, WORDS[name], _R.choice(words, (ROWS, 2)), tf.string)
+    assert model.categorical
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers(tmp_path, name):
+    data = np.concatenate([_R.normal(size=(ROWS, 2)), [[0.1, 0.2], [-1.0, 0.5], [0.0, 1e-9]]])
+    assert _agree(tmp_path, NUMBERS[name], data, f64).categorical
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(tmp_path, name):
+    path, _ = _saved(tmp_path, REFUSED[name], tf.int32)
+    with pytest.raises(converter.Rejected):
+        converter.fold(path)
