@@ -48,7 +48,22 @@ def shapes() -> tuple:
     return keras.Model(x, y), "identity"
 
 
-CASES = {case.__name__: case for case in (dense, logistic, softmax, convolutions, shapes)}
+def codes() -> tuple:
+    x = keras.Input((3,), dtype="int32", name="x")
+    y = layers.Dense(2)(layers.Flatten()(layers.Embedding(5, 2)(x)))
+    y += layers.CategoryEncoding(5, output_mode="one_hot")(x[:, :1]) @ np.ones((5, 2), np.float32)
+    return keras.Model(x, y), "identity"
+
+
+def bins() -> tuple:
+    x = keras.Input((3,), name="x")
+    y = layers.Discretization([-0.5, 0.5], output_mode="one_hot")(x[:, :1])
+    return keras.Model(x, layers.Dense(1)(layers.Concatenate()([x[:, 1:], y]))), "identity"
+
+
+CASES = {
+    case.__name__: case for case in (dense, logistic, softmax, convolutions, shapes, codes, bins)
+}
 
 
 def relu() -> tuple:
@@ -70,7 +85,7 @@ def _interpreted(path, points):
     made = []
     interpreter.resize_tensor_input(place, [1, *points.shape[1:]])
     interpreter.allocate_tensors()
-    for row in points.astype(np.float32):
+    for row in points.astype(interpreter.get_input_details()[0]["dtype"]):
         interpreter.set_tensor(place, row[None])
         interpreter.invoke()
         made.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
@@ -93,6 +108,8 @@ def test_float_models(tmp_path, name):
     model, link = CASES[name]()
     path = _converted(tmp_path / "m.tflite", model)
     points = np.random.default_rng(0).normal(size=(5, *model.inputs[0].shape[1:]))
+    if model.inputs[0].dtype == "int32":
+        points = np.clip(np.rint(2.0 + 2.0 * points), 0, 4)
     folded = converter.fold(path)
     assert folded.format == "tflite"
     assert folded.link == link

@@ -194,6 +194,27 @@ def _cast(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> 
     r.node(label, "Cast", edges, made, DstT=kind)
 
 
+def _one_hot(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
+    r.node(label, "OneHot", edges, made, axis=int(r.options(op, "OneHot").Axis()))
+
+
+def _bucketize(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
+    boundaries = r.numbers(r.options(op, "Bucketize"), "Boundaries").tolist()
+    kind = r.type_of(r.tensor(int(edges[0].split(":")[1])))
+    r.node(label, "Bucketize", edges, made, boundaries=boundaries, T=kind)
+
+
+def _embedding_lookup(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
+    codes, table = edges
+    r.node(label, "GatherV2", [table, codes, r.edge(np.int64(0))], made)
+
+
+def _cumsum(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
+    options = r.options(op, "Cumsum")
+    exclusive, reverse = bool(options.Exclusive()), bool(options.Reverse())
+    r.node(label, "Cumsum", edges, made, exclusive=exclusive, reverse=reverse)
+
+
 def _batch_matmul(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
     options = r.options(op, "BatchMatMul")
     r.node(
@@ -242,24 +263,42 @@ WRITERS: dict[str, Writer] = {
     "ABS": _plain("Abs"),
     "ADD": _binary("AddV2", "Add"),
     "ADD_N": _plain("AddN"),
+    "ARG_MAX": _plain("ArgMax"),
+    "ARG_MIN": _plain("ArgMin"),
     "AVERAGE_POOL_2D": _pool("AvgPool"),
     "BATCH_MATMUL": _batch_matmul,
     "BROADCAST_TO": _plain("BroadcastTo"),
+    "BUCKETIZE": _bucketize,
     "CAST": _cast,
+    "CEIL": _plain("Ceil"),
     "CONCATENATION": _concatenation,
     "CONV_2D": _convolution("Conv2D", "Conv2D"),
+    "COS": _plain("Cos"),
+    "CUMSUM": _cumsum,
     "DEPTHWISE_CONV_2D": _convolution("DepthwiseConv2dNative", "DepthwiseConv2D"),
     "DIV": _binary("RealDiv", "Div"),
     "ELU": _plain("Elu"),
+    "EMBEDDING_LOOKUP": _embedding_lookup,
+    "EQUAL": _plain("Equal"),
     "EXP": _plain("Exp"),
     "EXPAND_DIMS": _plain("ExpandDims"),
     "FILL": _plain("Fill"),
+    "FLOOR": _plain("Floor"),
+    "FLOOR_DIV": _plain("FloorDiv"),
+    "FLOOR_MOD": _plain("FloorMod"),
     "FULLY_CONNECTED": _fully_connected,
     "GATHER": _gather,
     "GATHER_ND": _plain("GatherNd"),
     "GELU": _plain("Gelu"),
+    "GREATER": _plain("Greater"),
+    "GREATER_EQUAL": _plain("GreaterEqual"),
     "LEAKY_RELU": _leaky_relu,
+    "LESS": _plain("Less"),
+    "LESS_EQUAL": _plain("LessEqual"),
     "LOG": _plain("Log"),
+    "LOGICAL_AND": _plain("LogicalAnd"),
+    "LOGICAL_NOT": _plain("LogicalNot"),
+    "LOGICAL_OR": _plain("LogicalOr"),
     "LOGISTIC": _plain("Sigmoid"),
     "LOG_SOFTMAX": _plain("LogSoftmax"),
     "MAXIMUM": _plain("Maximum"),
@@ -269,10 +308,14 @@ WRITERS: dict[str, Writer] = {
     "MIRROR_PAD": _mirror_pad,
     "MUL": _binary("Mul", "Mul"),
     "NEG": _plain("Neg"),
+    "NOT_EQUAL": _plain("NotEqual"),
+    "ONE_HOT": _one_hot,
     "PACK": _pack,
     "PAD": _plain("Pad"),
     "PADV2": _plain("PadV2"),
     "POW": _plain("Pow"),
+    "RANGE": _plain("Range"),
+    "RANK": _plain("Rank"),
     "REDUCE_MAX": _reduction("Max"),
     "REDUCE_MIN": _reduction("Min"),
     "REDUCE_PROD": _reduction("Prod"),
@@ -282,8 +325,13 @@ WRITERS: dict[str, Writer] = {
     "RESIZE_BILINEAR": _resize("ResizeBilinear", "ResizeBilinear"),
     "RESIZE_NEAREST_NEIGHBOR": _resize("ResizeNearestNeighbor", "ResizeNearestNeighbor"),
     "REVERSE_V2": _plain("ReverseV2"),
+    "ROUND": _plain("Round"),
     "RSQRT": _plain("Rsqrt"),
+    "SELECT": _plain("Select"),
+    "SELECT_V2": _plain("SelectV2"),
     "SHAPE": _plain("Shape"),
+    "SIGN": _plain("Sign"),
+    "SIN": _plain("Sin"),
     "SLICE": _plain("Slice"),
     "SOFTMAX": _softmax,
     "SPLIT": _split,
@@ -300,4 +348,5 @@ WRITERS: dict[str, Writer] = {
     "TRANSPOSE": _plain("Transpose"),
     "TRANSPOSE_CONV": _transpose_conv,
     "UNPACK": _unpack,
+    "ZEROS_LIKE": _plain("ZerosLike"),
 }

@@ -16,8 +16,8 @@ import numpy as np
 from converter.errors import NotAffine, TooLarge
 from converter.levels import MAX_LEVELS, Bins, Codes, Levels, Vocabulary
 from converter.tracing.affine import Affine, Tape, check_size
-from converter.tracing.primitives import Source
-from converter.tracing.views import Origin, View, checked, view
+from converter.tracing.primitives import Source, finite
+from converter.tracing.views import Origin, View, view
 
 NO_CODE = "looks up a number that is computed, and no code of an input"
 
@@ -48,7 +48,7 @@ class Indicators(Source):
         return Indicators(input, self.elements, self.levels)
 
 
-def expand(value: Any, levels: Levels, table: np.ndarray) -> Any:
+def expand(value: Any, levels: Levels, table: np.ndarray, *, zeros: bool = False) -> Any:
     """Return a row of a table for each code, ``table[level]``.
 
     Parameters
@@ -57,6 +57,8 @@ def expand(value: Any, levels: Levels, table: np.ndarray) -> Any:
     levels : Levels
         The codes that the table knows.
     table : ndarray, shape (levels, columns)
+    zeros : bool
+        Whether a code that the table does not have gives zeros; else it is an error.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def expand(value: Any, levels: Levels, table: np.ndarray) -> Any:
     if isinstance(value, np.ndarray):
         return _constant_rows(value, levels, table)
     found = _codes(value, levels)
-    resolved = [_resolved(value.tape, origin, levels, table) for origin in found.origins]
+    resolved = [_resolved(value.tape, origin, levels, table, zeros) for origin in found.origins]
     return _assembled(value.tape, found, resolved)
 
 
@@ -124,13 +126,13 @@ def recoded(tape: Tape, found: View, resolved: Sequence[tuple[Levels, np.ndarray
     found : View
     resolved : sequence of (Levels, ndarray of shape (levels,))
     """
-    columns = [(levels, codes[:, None].astype(np.float64)) for levels, codes in resolved]
+    columns = [(levels, finite(codes[:, None])) for levels, codes in resolved]
     result = _assembled(tape, found, columns).reshape(found.place.shape)
     kinds = {kind_of(codes) for _, codes in resolved}
     if not kinds <= set("iu"):
         return result
     origins = [
-        Origin(origin.entry, levels, checked(codes))
+        Origin(origin.entry, levels, codes)
         for origin, (levels, codes) in zip(found.origins, resolved, strict=True)
     ]
     tape.coded[result.index] = View(tuple(origins), found.part, found.place)
@@ -144,7 +146,7 @@ def kind_of(codes: np.ndarray) -> str:
     return "i" if codes.dtype.kind in "iu" and codes.dtype.itemsize >= 4 else "u"
 
 
-def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
+def present(value: Any, levels: Levels, table: np.ndarray, *, zeros: bool = False) -> Any:
     """Return for each set of codes along the last axis which columns of a table they meet.
 
     Parameters
@@ -153,6 +155,8 @@ def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
     levels : Levels
     table : ndarray of 0 and 1, shape (levels, columns)
         Each level has a column of its own, or none.
+    zeros : bool
+        As for `expand`.
 
     Returns
     -------
@@ -168,11 +172,11 @@ def present(value: Any, levels: Levels, table: np.ndarray) -> Any:
         return _constant_rows(value, levels, table).max(axis=-2)
     found = _codes(value, levels)
     if found.place.shape[-1] == 1:
-        return expand(value, levels, table)[..., 0, :]
+        return expand(value, levels, table, zeros=zeros)[..., 0, :]
     if len(found.origins) != 1:
         raise NotAffine("marks which codes of several inputs are present")
     (origin,) = found.origins
-    own, rows = _resolved(value.tape, origin, levels, table)
+    own, rows = _resolved(value.tape, origin, levels, table, zeros)
     if (np.count_nonzero(rows, axis=0) > 1).any():
         raise NotAffine("marks the presence of several levels by one number")
     tape = value.tape
@@ -209,7 +213,7 @@ def _constant_rows(value: np.ndarray, levels: Levels, table: np.ndarray) -> np.n
 
 
 def _resolved(
-    tape: Tape, origin: Origin, levels: Levels, table: np.ndarray
+    tape: Tape, origin: Origin, levels: Levels, table: np.ndarray, zeros: bool = False
 ) -> tuple[Levels, np.ndarray]:
     """Return the levels of the raw input, and the table's row for each of them."""
     if origin.levels is None or origin.values is None:
@@ -219,6 +223,8 @@ def _resolved(
             raise NotAffine(NO_CODE)
         return _known_codes(origin, levels, table)
     place = levels.match(origin.values)
+    if zeros and (place < 0).any():
+        return origin.levels, np.where((place < 0)[:, None], 0.0, table[place])
     if (place < 0).any():
         missing = origin.levels.labels[int(np.argmax(place < 0))]
         raise NotAffine(

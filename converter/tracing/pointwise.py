@@ -57,7 +57,7 @@ def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View 
     """
     views: list[View] = []
     constants: list[np.ndarray] = []
-    order: list[tuple[list[Any] | None, int]] = []
+    order: list[tuple[str, int]] = []
     narrow: set[int] = set()
     for operand in operands:
         if isinstance(operand, SizeDependent) and not operand.mask.any():
@@ -66,12 +66,12 @@ def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View 
         if found is not None:
             if isinstance(operand, Affine) and operand.kind in "uw":
                 narrow.add(len(views))
-            order.append((views, len(views)))
+            order.append(("code", len(views)))
             views.append(found)
         elif operand is None:
-            order.append((None, 0))
+            order.append(("absent", 0))
         elif isinstance(operand, np.ndarray) and operand.dtype.kind in "iubfO":
-            order.append((constants, len(constants)))
+            order.append(("number", len(constants)))
             constants.append(operand)
         else:
             return None
@@ -84,19 +84,19 @@ def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View 
     cases, part, place = made
 
     def applied(codes: Sequence[np.ndarray], given: Sequence[Any]) -> np.ndarray:
-        arrays = [
-            codes[number]
-            if source is views
-            else source and np.full(len(codes[0]), given[number], dtype=constants[number].dtype)
-            for source, number in order
+        size = len(codes[0])
+        numbers = [
+            np.full(size, one, dtype=constant.dtype)
+            for one, constant in zip(given, constants, strict=True)
         ]
-        (result, *_) = call(arrays)
-        if not isinstance(result, np.ndarray) or result.shape != codes[0].shape:
+        of: dict[str, Sequence[Any]] = {"code": codes, "number": numbers, "absent": [None]}
+        (result, *_) = call([of[kind][number] for kind, number in order])
+        if not isinstance(result, np.ndarray) or result.shape != (size,):
             raise NotAffine("computes with codes in a way that is not supported")
         if result.dtype != bool and any(codes[one].dtype != bool for one in narrow):
             # Raw values are looked at as wide numbers, and would not wrap around.
             raise NotAffine(RIGID["u"])
-        return checked(result)
+        return checked(result, *(one for one in (*codes, *numbers) if one.dtype.kind in "iu"))
 
     joint = [_joint(origins) for origins, _ in cases]
     known = [one for one in joint if one is not None]

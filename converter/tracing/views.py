@@ -156,15 +156,18 @@ def combined(
     return cases, part.reshape(shape), place
 
 
-def checked(codes: np.ndarray) -> np.ndarray:
-    """Return codes, unless they are too large to be computed with.
+def checked(codes: np.ndarray, *chosen: np.ndarray) -> np.ndarray:
+    """Return codes, unless they are too large to be computed with; to be chosen, all are good.
 
     Raises
     ------
     NotAffine
         If a whole number might not be exact in its type.
     """
-    if codes.dtype.kind in "iu" and codes.size and np.abs(codes).max() > _LARGEST_CODE:
+    if codes.dtype.kind not in "iu":
+        return codes
+    large = codes[(codes > _LARGEST_CODE) | (codes < -_LARGEST_CODE)]
+    if large.size and not np.isin(large, np.concatenate([large[:0], *chosen])).all():
         raise NotAffine("computes codes beyond 24 bits")
     return codes
 

@@ -69,8 +69,8 @@ def dense_bincount(input: Any, size: Any, weights: Any, *, binary_output: bool =
     if np.ndim(input) != 2 or not traced(input):
         raise NotAffine("counts codes of all rows together")
     if binary_output:
-        return present(input, Codes(count), np.eye(count))
-    rows = expand(input, Codes(count), np.eye(count))
+        return present(input, Codes(count), np.eye(count), zeros=True)
+    rows = expand(input, Codes(count), np.eye(count), zeros=True)
     if traced(weights):
         raise NotAffine("weights a count by a value that depends on the input")
     if np.size(weights):

@@ -75,7 +75,7 @@ def one_hot(
     levels = _classes(num_classes)
     if not traced(x):
         raise NotAffine("encodes a constant")
-    hot = expand(x, levels, np.eye(num_classes))
+    hot = expand(x, levels, np.eye(num_classes), zeros=True)
     return np.moveaxis(hot, -1, axis)
 
 
