@@ -175,6 +175,10 @@ def saved(tmp_path_factory):
             model, raw = CASES[name]()
             for suffix in ("keras", "h5"):
                 model.save(folder / f"{name}.{suffix}")
+            # An exported model's inputs have the names of its tensors.
+            signature = [tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs]
+            one = signature if len(signature) > 1 else signature[:1]
+            model.export(folder / f"{name}.saved_model", input_signature=[one], verbose=False)
             tensors = {
                 tensor.name: tf.cast(tf.constant(raw[tensor.name]), tensor.dtype)
                 if tensor.dtype != "string"
@@ -190,7 +194,7 @@ def saved(tmp_path_factory):
     keras.config.set_dtype_policy("float64")
 
 
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("suffix", ["keras", "h5", "saved_model"])
 @pytest.mark.parametrize("name", CASES)
 def test_predictions_are_the_networks(saved, name, suffix):
     raw, expected, folder = saved(name)

@@ -1,13 +1,15 @@
-"""Codes in TensorFlow's graphs: what looks one up is affine in the indicators of its levels."""
+"""Codes in graphs: what is made of one until it is looked up is followed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers, ops
 
 import converter
 
@@ -221,3 +223,43 @@ def test_refused(tmp_path, name):
     path, _ = _saved(tmp_path, REFUSED[name], tf.int32)
     with pytest.raises(converter.Rejected):
         converter.fold(path)
+
+
+#: Of two whole numbers in each row, with the operations of Keras.
+KERAS: dict[str, Callable] = {
+    "counted_from_the_end": lambda x: layers.Embedding(5, 2)(ops.where(ops.less(x, 0), x + 5, x)),
+    "an_offset_for_each": lambda x: layers.Embedding(8, 2)(x + np.array([0, 3], "int32")),
+    "shifted": lambda x: layers.Embedding(8, 2)(ops.add(x, 3)),
+    "remainder": lambda x: layers.Embedding(3, 2)(ops.mod(x, 3)),
+    "one_hot_of_a_remainder": lambda x: ops.one_hot(ops.mod(x, 3), 3),
+    "clipped": lambda x: layers.Embedding(5, 2)(ops.clip(x, 0, 4)),
+    "token": lambda x: layers.Dense(1)(ops.cast(ops.equal(x, 3), "float64")),
+    "tokens": lambda x: layers.Dense(1)(
+        ops.cast(ops.logical_or(ops.equal(x, 3), ops.not_equal(1, x)), "float64")
+    ),
+    "looked_up_twice": lambda x: layers.Embedding(9, 2)(
+        ops.square(layers.IntegerLookup(vocabulary=[4, 2], num_oov_indices=1)(x)) * 2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_operations_of_keras(tmp_path, name):
+    x = keras.Input((2,), dtype="int32", name="x")
+    model = keras.Model(x, KERAS[name](x))
+    model.save(tmp_path / "m.keras")
+    data = _R.integers(0, 5, (ROWS, 2)).astype(np.int32)
+    expected = np.asarray(model(data)).reshape(ROWS, -1)
+    folded = converter.fold(tmp_path / "m.keras")
+    np.testing.assert_allclose(folded.predict(data), expected, atol=1e-6)
+    assert folded.categorical
+
+
+def test_a_number_modulo_a_code_is_no_remainder(tmp_path):
+    """What is looked up for a code is 7 modulo it, and not its remainder modulo 7."""
+    x = keras.Input((1,), dtype="int32", name="x")
+    model = keras.Model(x, layers.Embedding(9, 2)(ops.mod(7, x + 1)))
+    model.save(tmp_path / "m.keras")
+    data = np.arange(9, dtype=np.int32)[:, None]
+    predicted = converter.fold(tmp_path / "m.keras").predict(data)
+    np.testing.assert_allclose(predicted, np.asarray(model(data))[:, 0], atol=1e-6)

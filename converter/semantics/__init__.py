@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from converter.network import Dialect, Node
+from converter.semantics.elements import Pointwise, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,8 @@ class Rule:
         graph on a list of values.
     costly : bool
         Not to be called merely to learn the shapes of results.
-    pointwise : bool
-        Each element of the result is made of the operands' elements in the same place, so that
-        `call` can be asked what it makes of each level of a code.
+    pointwise, beside
+        See `converter.semantics.elements`.
     text : bool
         Operands may be constants that hold text.
     """
@@ -60,25 +62,9 @@ class Rule:
     labels: bool = False
     handles: Literal["numbers", "values", "graphs"] = "numbers"
     costly: bool = False
-    pointwise: bool = False
+    pointwise: Pointwise = ""
     text: bool = False
-
-
-# Operations that are functions of elements, by the names that they have in any dialect.
-_POINTWISE = frozenset(
-    {
-        *("Abs", "Absolute", "Add", "AddV2", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
-        *("Cast", "Clip", "ClipByValue", "Equal", "FloorDiv", "FloorDivide", "FloorMod"),
-        *("Greater", "GreaterEqual", "GreaterOrEqual", "Less", "LessEqual", "LessOrEqual"),
-        *("LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "Max", "Maximum", "Min"),
-        *("Minimum", "Mod", "Mul", "Multiply", "Neg", "Negative", "Not", "NotEqual", "Or"),
-        *("Select", "SelectV2", "Sign", "Square", "Sub", "Subtract", "Where", "Xor"),
-    }
-)
-
-
-# What is no such function in TensorFlow.
-_REDUCES = frozenset({"Max", "Min", "Where"})
+    beside: tuple[np.ndarray, ...] = ()
 
 
 def rule_for(node: Node, dialect: Dialect) -> Rule:
@@ -90,14 +76,17 @@ def rule_for(node: Node, dialect: Dialect) -> Rule:
         If the operation, an attribute or a setting is not known, or the file says that the
         node runs code.
     """
-    find: Callable[[Node], Rule]
     if dialect == "onnx":
-        from converter.semantics.onnx.tables import rule_for as find
-    elif dialect == "tensorflow":
-        from converter.semantics.tensorflow import rule_for as find
+        from converter.semantics.onnx import tables
+
+        return tables.rule_for(node)
+    if dialect == "tensorflow":
+        from converter.semantics import tensorflow
+
+        rule = tensorflow.rule_for(node)
     else:
-        from converter.semantics.keras import rule_for as find
-    rule = find(node)
-    if node.operation not in _POINTWISE or (dialect == "tensorflow" and node.operation in _REDUCES):
-        return rule
-    return replace(rule, pointwise=True)
+        from converter.semantics import keras
+
+        rule = keras.rule_for(node)
+    kind, beside = kind_of(node, dialect)
+    return replace(rule, pointwise=kind, beside=beside) if kind else rule

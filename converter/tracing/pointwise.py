@@ -8,20 +8,17 @@ are looked up in a table.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from converter.errors import NotAffine
 from converter.levels import MAX_LEVELS, OTHER, Hashed, Levels, Vocabulary
-from converter.tracing.affine import RIGID, Affine, Tape
+from converter.tracing.affine import RIGID, Affine, Tape, broadcast_to
 from converter.tracing.codes import kind_of, recode, recoded
 from converter.tracing.linked import Decided
 from converter.tracing.sizes import SizeDependent
 from converter.tracing.views import Origin, View, checked, combined, view
-
-# Kinds of values that may be codes.
-_CODES = frozenset("iuwsc")
 
 Call = Callable[[list[Any]], Sequence[Any]]
 
@@ -30,12 +27,17 @@ def codes_of(value: Any) -> View | None:
     """Return an operand as codes, or None if it is none."""
     if isinstance(value, Decided):
         return value.codes
-    if isinstance(value, Affine) and value.kind in _CODES:
-        return view(value)
-    return None
+    found = view(value) if isinstance(value, Affine) else None
+    if found is None or not isinstance(value, Affine) or value.kind != "f":
+        return found
+    # Numbers that a layer cast, though they are whole; but not those of an input of numbers.
+    types = [value.tape.types[one.entry] for one in found.origins if one.values is None]
+    return None if any(one.startswith(("float", "bfloat")) for one in types) else found
 
 
-def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View | None:
+def pointwise(
+    tape: Tape, call: Call, operands: Sequence[Any], kind: str, beside: Sequence[np.ndarray]
+) -> Affine | View | None:
     """Return what a function makes of codes, element by element.
 
     Parameters
@@ -45,6 +47,10 @@ def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View 
         Maps a list of arrays of one shape to a sequence of one array of that shape.
     operands : sequence
         Codes and constants.
+    kind : str
+        See `converter.semantics.Rule.pointwise`.
+    beside : sequence of ndarray
+        Constants that `call` holds already.
 
     Returns
     -------
@@ -55,6 +61,9 @@ def pointwise(tape: Tape, call: Call, operands: Sequence[Any]) -> Affine | View 
     None
         If the operands are not codes of the same elements.
     """
+    few = _sorted(kind, [*operands, *beside])
+    if few is not None:
+        return few
     views: list[View] = []
     constants: list[np.ndarray] = []
     order: list[tuple[str, int]] = []
@@ -157,18 +166,27 @@ def _kind(tape: Tape, found: View) -> str:
     return "u" if "u" in kinds else "i"
 
 
-def remainder(x: Affine, divisor: int) -> Affine | None:
-    """Return the remainder of codes, which has finitely many values; None if they are no codes."""
-    if codes_of(x) is None or not 0 < divisor <= MAX_LEVELS:
+def _sorted(kind: str, operands: Sequence[Any]) -> Affine | None:
+    """Return what a function of few values makes of raw codes and one constant, if it is such."""
+    traced = [one for one in operands if isinstance(one, Affine)]
+    constants = [one for one in operands if isinstance(one, np.ndarray) and one.size]
+    if kind == "any" or len(operands) != 2 or len(traced) != 1 or len(constants) != 1:
         return None
-    result: Affine = recode(x, Hashed(divisor, hashing="remainder"), np.arange(divisor))
-    return result
-
-
-def equals(x: Affine, token: Any, same: bool = True) -> Affine | None:
-    """Return whether codes are one token (or are not); None if they are no codes, or looked up."""
-    found = codes_of(x)
-    if found is None or any(o.levels or o.function for o in found.origins):
+    (x,), (constant,) = traced, constants
+    found, first = codes_of(x), constant.reshape(-1)[0]
+    if (
+        found is None
+        or any(origin.levels or origin.function for origin in found.origins)
+        or constant.dtype.kind not in "iuO"
+        or not np.all(constant == first)
+    ):
         return None
-    result: Affine = recode(x, Vocabulary((token,), unknown=OTHER), np.array([not same, same]))
-    return result
+    x = broadcast_to(x, np.broadcast_shapes(x.shape, constant.shape))
+    token = constant.reshape(-1)[:1].tolist()[0]
+    if kind != "remainder":
+        same = kind == "equal"
+        levels: Levels = Vocabulary((token,), unknown=OTHER)
+        return cast(Affine, recode(x, levels, np.array([not same, same])))
+    if operands[0] is not traced[0] or not isinstance(token, int) or not 0 < token <= MAX_LEVELS:
+        return None
+    return cast(Affine, recode(x, Hashed(token, hashing="remainder"), np.arange(token)))

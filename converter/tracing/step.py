@@ -168,7 +168,10 @@ class Step:
         if not rule.pointwise or len(self.node.outputs) != 1:
             return None
         try:
-            (made,) = self._guarded(lambda: [pointwise(self.tape, rule.call, operands)], operands)
+            (made,) = self._guarded(
+                lambda: [pointwise(self.tape, rule.call, operands, rule.pointwise, rule.beside)],
+                operands,
+            )
         except NotAffine:
             return None
         return made

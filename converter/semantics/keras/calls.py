@@ -104,6 +104,13 @@ def operands_of(node: Node, function: Callable[..., Any], names: frozenset[str])
     return frozenset(leaf.place for leaf in leaves(given) if isinstance(leaf, Slot))
 
 
+def beside_operands(node: Node) -> tuple[tuple[np.ndarray, ...], bool]:
+    """Return the numbers among a call's arguments, and whether a tensor stands before them."""
+    given = list(leaves((node.arguments, node.keywords)))
+    numbers = [one for one in given if isinstance(one, (bool, int, float, np.ndarray))]
+    return tuple(map(np.asarray, numbers)), bool(given) and isinstance(given[0], Slot)
+
+
 def _any_floating(operands: list[Any], *arguments: Any) -> bool:
     """Tell whether a floating point number is among the operands or the arguments."""
     for one in (*operands, *leaves(arguments)):

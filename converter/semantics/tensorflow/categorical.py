@@ -10,47 +10,14 @@ from converter.errors import NotAffine
 from converter.levels import Bins, Codes, Hashed, Vocabulary, salt_of
 from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.arrays import number
-from converter.semantics.tensorflow.fixed import COMPARES, ROUNDS
 from converter.semantics.tensorflow.operator import Operation
-from converter.tracing.affine import Affine, broadcast_to
+from converter.tracing.affine import Affine
 from converter.tracing.codes import expand, present, recode
-from converter.tracing.pointwise import codes_of, equals, remainder
+from converter.tracing.pointwise import codes_of
 
 _ANY_TEXT = "turns numbers into text"
 # What the number of indicators that stand side by side may be.
 _MAX_WIDTH = 1 << 13
-
-
-def equal(x: Any, y: Any) -> Any:
-    return np.equal(x, y) if not traced(x) and not traced(y) else _compared(x, y, True)
-
-
-def not_equal(x: Any, y: Any) -> Any:
-    return np.not_equal(x, y) if not traced(x) and not traced(y) else _compared(x, y, False)
-
-
-def _compared(x: Any, y: Any, same: bool) -> Any:
-    """Tell which codes are one token, or which are not."""
-    code, token = (x, y) if isinstance(x, Affine) else (y, x)
-    if isinstance(code, Affine) and isinstance(token, np.ndarray):
-        first = token.reshape(-1)[:1]
-        # A comparison with many numbers is looked at element by element.
-        if first.size and first.dtype.kind in "iuO" and np.all(token == first[0]):
-            shape = np.broadcast_shapes(code.shape, token.shape)
-            found = equals(broadcast_to(code, shape), first.tolist()[0], same)
-            if found is not None:
-                return found
-    raise NotAffine(COMPARES)
-
-
-def floor_mod(x: Any, y: Any) -> Any:
-    if not traced(x) and not traced(y):
-        return np.mod(x, y)
-    if isinstance(x, Affine) and isinstance(y, np.ndarray) and y.size == 1 and y.dtype.kind in "iu":
-        found = remainder(x, int(y.reshape(-1)[0]))
-        if found is not None:
-            return np.broadcast_to(found, np.broadcast_shapes(np.shape(x), y.shape))
-    raise NotAffine(ROUNDS)
 
 
 def bucketize(input: Any, *, boundaries: Any, T: Any) -> Any:
@@ -133,10 +100,7 @@ OPERATIONS: dict[str, Operation] = {
     "AsString": Operation(as_string),
     "Bucketize": Operation(bucketize),
     "DenseBincount": Operation(dense_bincount),
-    "Equal": Operation(equal, inert=frozenset({"incompatible_shape_error"}), text=True),
-    "FloorMod": Operation(floor_mod),
     "LookupTableFindV2": Operation(look_up, text=True),
-    "NotEqual": Operation(not_equal, inert=frozenset({"incompatible_shape_error"}), text=True),
     "StringToHashBucketFast": Operation(string_to_hash_bucket_fast),
     "StringToHashBucketStrong": Operation(string_to_hash_bucket_strong),
 }

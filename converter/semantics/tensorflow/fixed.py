@@ -13,8 +13,8 @@ import numpy as np
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.linked import ACTIVATION, FUNCTION
 
-COMPARES = "compares values that depend on the input"
-ROUNDS = "rounds a value that depends on the input"
+_COMPARES = "compares values that depend on the input"
+_ROUNDS = "rounds a value that depends on the input"
 _BITS = "computes with the bits of whole numbers"
 
 
@@ -24,7 +24,7 @@ def _constants(function: Callable[..., Any], reason: str) -> Operation:
         kind = getattr(x[0], "dtype", result.dtype)
         return result.astype(kind) if result.dtype.kind == kind.kind == "f" else result
 
-    return Operation(compute, reason, inert=frozenset({"incompatible_shape_error"}))
+    return Operation(compute, reason, inert=frozenset({"incompatible_shape_error"}), text=True)
 
 
 def _truth(function: Callable[..., Any]) -> Operation:
@@ -32,7 +32,7 @@ def _truth(function: Callable[..., Any]) -> Operation:
         along = tuple(int(one) for one in np.asarray(axis).reshape(-1))
         return function(np.asarray(input, dtype=bool), axis=along, keepdims=keep_dims)
 
-    return Operation(reduces, COMPARES)
+    return Operation(reduces, _COMPARES)
 
 
 def _softplus(x: Any) -> Any:
@@ -40,18 +40,21 @@ def _softplus(x: Any) -> Any:
 
 
 _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
-    COMPARES: {
+    _COMPARES: {
+        "Equal": np.equal,
         "IsFinite": np.isfinite,
         "IsInf": np.isinf,
         "IsNan": np.isnan,
         "LogicalAnd": np.logical_and,
         "LogicalNot": np.logical_not,
         "LogicalOr": np.logical_or,
+        "NotEqual": np.not_equal,
     },
-    ROUNDS: {
+    _ROUNDS: {
         "Ceil": np.ceil,
         "Floor": np.floor,
         "FloorDiv": np.floor_divide,
+        "FloorMod": np.mod,
         "Mod": np.fmod,
         "Rint": np.rint,
     },
@@ -99,5 +102,5 @@ OPERATIONS: dict[str, Operation] = {
     },
     "All": _truth(np.all),
     "Any": _truth(np.any),
-    "Where": Operation(np.argwhere, COMPARES),
+    "Where": Operation(np.argwhere, _COMPARES),
 }
