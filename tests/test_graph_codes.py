@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 
@@ -263,3 +264,99 @@ def test_a_number_modulo_a_code_is_no_remainder(tmp_path):
     data = np.arange(9, dtype=np.int32)[:, None]
     predicted = converter.fold(tmp_path / "m.keras").predict(data)
     np.testing.assert_allclose(predicted, np.asarray(model(data))[:, 0], atol=1e-6)
+
+
+def _lookup_of(folder, table) -> str:
+    module = tf.Module()
+    module.table = table
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.string, name="x")])
+    def call(x):
+        return {"y": tf.cast(module.table.lookup(x), f64)}
+
+    path = str(folder / "saved")
+    tf.saved_model.save(module, path, signatures=call.get_concrete_function())
+    return path
+
+
+def test_a_table_out_of_a_text_file_is_refused(tmp_path, monkeypatch):
+    words = tmp_path / "words.txt"
+    words.write_text("a\nb\n")
+    whole, line = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    filled = tf.lookup.TextFileInitializer(str(words), tf.string, whole, tf.int64, line)
+    path = _lookup_of(tmp_path, tf.lookup.StaticHashTable(filled, -1))
+    opened = []
+    sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+    with pytest.raises(converter.Rejected, match="looks up a table that the graph does not hold"):
+        converter.fold(path)
+    assert not [one for one in opened if "words.txt" in str(one)]
+
+
+def test_a_table_that_the_model_may_fill_is_refused(tmp_path):
+    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+    table.insert(["a", "b"], [0, 1])
+    path = _lookup_of(tmp_path, table)
+    with pytest.raises(converter.Rejected, match="looks up a table"):
+        converter.fold(path)
+
+
+def test_a_table_of_words_is_refused(tmp_path):
+    filled = tf.lookup.KeyValueTensorInitializer(["a", "b"], ["1", "2"])
+    table = tf.lookup.StaticHashTable(filled, "0")
+    module = tf.Module()
+    module.table = table
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.string, name="x")])
+    def call(x):
+        return {"y": tf.strings.to_number(module.table.lookup(x), tf.float64)}
+
+    path = str(tmp_path / "saved")
+    tf.saved_model.save(module, path, signatures=call.get_concrete_function())
+    with pytest.raises(converter.Rejected, match="turns codes into tokens"):
+        converter.fold(path)
+
+
+def test_the_code_of_an_input_is_not_the_input(tmp_path):
+    """What is refused unless it is looked up stays refused beside what is looked up."""
+
+    def function(x):
+        wrapped = tf.where(x < 0, x + 5, x)
+        return tf.gather(T5[:, 0], wrapped) + tf.cast(wrapped, f64)
+
+    path, _ = _saved(tmp_path, function, tf.int32)
+    with pytest.raises(converter.Rejected, match=r"decision|chooses"):
+        converter.fold(path)
+
+
+def test_a_code_that_the_network_does_not_know_is_refused_by_row(tmp_path):
+    path, _ = _saved(tmp_path, WHOLE["gather_counted_from_the_end"], tf.int32)
+    with pytest.raises(ValueError, match="row 2, which the network does not know"):
+        converter.fold(path).predict(np.array([[0, 4], [1, -1]]))
+
+
+def test_exports_of_a_whole_table(tmp_path):
+    """Every kind of column that a table may have, with vocabularies that were adapted."""
+    number, text = keras.Input((2,), name="number"), keras.Input((1,), dtype="string", name="text")
+    code, age = keras.Input((1,), dtype="int32", name="code"), keras.Input((1,), name="age")
+    place, tags = (keras.Input((n,), dtype="string", name=f"words{n}") for n in (1, 3))
+    lookup = layers.StringLookup(num_oov_indices=2, mask_token="")
+    lookup.adapt(np.array(["a", "b", "c", "a"]))
+    bins = layers.Discretization(num_bins=4, output_mode="one_hot")
+    bins.adapt(_R.normal(40.0, 10.0, (100, 1)))
+    parts = [
+        layers.Normalization(mean=1.0, variance=2.0)(number),
+        layers.Flatten()(layers.Embedding(lookup.vocabulary_size(), 4)(lookup(text))),
+        layers.Flatten()(layers.Embedding(7, 2)(code)),
+        bins(age),
+        layers.Hashing(6, output_mode="one_hot")(place),
+        layers.StringLookup(vocabulary=["x", "y"], output_mode="multi_hot")(tags),
+    ]
+    output = layers.Dense(1, activation="sigmoid")(layers.Concatenate()(parts))
+    model = keras.Model([number, text, code, age, place, tags], output)
+    model.save(tmp_path / "m.keras")
+    model.export(tmp_path / "saved", verbose=False)
+    archive, export = (converter.fold(tmp_path / name) for name in ("m.keras", "saved"))
+    assert sorted(export.feature_names) == sorted(archive.feature_names)
+    order = [export.feature_names.index(name) for name in archive.feature_names]
+    np.testing.assert_allclose(export.coef[:, order], archive.coef, atol=1e-6)
+    assert converter.verify(tmp_path / "saved", points=20).agrees
