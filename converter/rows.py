@@ -23,6 +23,9 @@ from converter.tracing.uniform import uniform, uniform_constants
 
 # Numbers of rows that are tried on a network that seems to take one row only.
 _SIZES_TRIED = 24
+# Those that are tried on one that takes neither three rows nor one, and how many nodes it may have.
+_USUAL_SIZES = (2, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 25, 32, 50, 64, 100, 128, 256)
+_LARGEST_TRIED = 1000
 
 CONSTANT = "is a constant: no input has a part in it"
 MIXES_ROWS = "mixes the rows of a batch: the prediction for one observation depends on the others"
@@ -125,9 +128,14 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
         raise
     except ModelFileError:
         one = _one_row(network, shapes, outputs, rules)
-        if one is None:
+        if one is not None:
+            return 1, one, []
+        fixed = _fixed_rows(network, shapes, outputs, rules)
+        if fixed is None:
             raise
-        return 1, one, []
+        name = next(one.name for one in network.inputs if (one.shape or ())[:1] == (None,))
+        reason = f"takes {fixed} rows at once and no other number, which is no regression on a row"
+        raise Rejected(network.path, [Finding(name, "input", reason)]) from None
     findings = _mixing(outputs, two, three)
     if any(finding.reason == MIXES_ROWS for finding in findings):
         # Beside what is refused the traces may run apart: now each knows of the other.
@@ -161,6 +169,24 @@ def _one_row(
             continue
         return None
     return one
+
+
+def _fixed_rows(
+    network: Network,
+    shapes: Callable[[int], list[tuple[int, ...]]],
+    outputs: Sequence[Output],
+    rules: Rules,
+) -> int | None:
+    """Return the number of rows that a network fixes inside; None if none is found."""
+    if len(network.nodes) > _LARGEST_TRIED:
+        return None
+    for rows in _USUAL_SIZES:
+        try:
+            trace(network, shapes(rows), outputs, rules)
+        except ModelFileError:
+            continue
+        return rows
+    return None
 
 
 def _mixing(outputs: Sequence[Output], two: Trace, three: Trace) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import keras
 import numpy as np
 import pandas as pd
@@ -624,3 +626,20 @@ def test_frequencies_that_were_learned(tmp_path):
     np.testing.assert_allclose(
         folded.predict({"words": data.numpy()}), np.asarray(model(data)), rtol=0, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("layer", [layers.CategoryEncoding(4), layers.Hashing(4)])
+def test_a_number_of_levels_out_of_all_proportion_is_refused_at_once(tmp_path, layer):
+    x = keras.Input((2,), dtype="int32", name="x")
+    keras.Model(x, layer(x)).save(tmp_path / "m.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "m.keras") as before,
+        zipfile.ZipFile(tmp_path / "large.keras", "w") as after,
+    ):
+        for name in before.namelist():
+            text = before.read(name)
+            for key in (b'"num_tokens": ', b'"num_bins": '):
+                text = text.replace(key + b"4", key + b"4000000000000")
+            after.writestr(name, text)
+    with pytest.raises(converter.ModelFileError, match=r"4,000,000,000,000 levels apart"):
+        converter.fold(tmp_path / "large.keras")

@@ -6,6 +6,7 @@ rows. Many of the cases look harmless on two or three rows and are not.
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
@@ -277,4 +278,13 @@ def test_large_values_in_loops_are_stopped(tmp_path, trips):
     path = tmp_path / "m.onnx"
     path.write_bytes(g.model([g.add("ReduceSum", "last", g.integers(1))]).SerializeToString())
     with pytest.raises(converter.ModelFileError, match="elements in all"):
+        converter.fold(path)
+
+
+def test_a_number_of_rows_that_the_network_fixes_is_a_refusal(tmp_path):
+    x = keras.Input((12,), name="x")
+    fixed = keras.ops.reshape(keras.layers.Dense(12)(x), (5, 12))
+    path = tmp_path / "m.keras"
+    keras.Model(x, keras.layers.Dense(1)(fixed)).save(path)
+    with pytest.raises(converter.Rejected, match="takes 5 rows at once"):
         converter.fold(path)

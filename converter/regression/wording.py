@@ -51,8 +51,8 @@ def verdict_sentence(family: str, found: Optimality) -> str:
             else "Its standard errors describe an estimate that it is not: for inference use the "
             "refit (the optimum). "
         )
-        + "Drift comes from stopping early, penalties, dropout, another loss, or rows that are "
-        "not the training data."
+        + "Drift comes from stopping early, penalties, dropout, another loss, coefficients that "
+        "the architecture ties to each other, or rows that are not the training data."
     )
 
 

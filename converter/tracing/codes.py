@@ -188,9 +188,19 @@ def present(value: Any, levels: Levels, table: np.ndarray, *, zeros: bool = Fals
     return np.reshape(result, (*found.place.shape[:-1], table.shape[1]))
 
 
+def check_levels(count: int) -> None:
+    """Refuse more levels than are taken, before anything of their number is allocated.
+
+    Raises
+    ------
+    TooLarge
+    """
+    if count > MAX_LEVELS:
+        raise TooLarge(f"tells {count:,} levels apart; at most {MAX_LEVELS:,} are taken")
+
+
 def _check(levels: Levels, table: np.ndarray) -> None:
-    if levels.count > MAX_LEVELS:
-        raise TooLarge(f"tells {levels.count:,} levels apart; at most {MAX_LEVELS:,} are taken")
+    check_levels(levels.count)
     if len(table) != levels.count:
         raise ValueError(f"a table of {len(table)} rows for {levels.count} levels")
 

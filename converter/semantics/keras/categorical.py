@@ -19,7 +19,7 @@ from converter.semantics.keras.lora import merged
 from converter.semantics.keras.quantization import check_weight_only, table
 from converter.tracing import algebra
 from converter.tracing.affine import Affine
-from converter.tracing.codes import expand, present, recode
+from converter.tracing.codes import check_levels, expand, present, recode
 from converter.tracing.primitives import finite
 
 _MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
@@ -141,6 +141,7 @@ def category_encoding(
     """Encode whole numbers; the layer asks that they be below `num_tokens`."""
     if type(num_tokens) is not int or num_tokens < 1:
         raise NotAffine(f"has num_tokens={num_tokens!r}: how many codes there are is not known")
+    check_levels(num_tokens)
     levels = Codes(num_tokens)
     return _encoded(inputs, levels, np.arange(num_tokens), num_tokens, output_mode, count_weights)
 
@@ -190,6 +191,7 @@ def hashing(
     """Say into which bucket a value is hashed."""
     if type(num_bins) is not int or num_bins < 1:
         raise ValueError(f"num_bins is {num_bins!r}")
+    check_levels(num_bins)
     levels = Hashed(num_bins, mask_value, salt_of(salt))
     if output_mode == "one_hot" and np.ndim(inputs) and np.shape(inputs)[-1] == 1:
         inputs = inputs.reshape(inputs.shape[:-1])

@@ -12,7 +12,7 @@ from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.arrays import number
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.affine import Affine
-from converter.tracing.codes import expand, present, recode
+from converter.tracing.codes import check_levels, expand, present, recode
 from converter.tracing.pointwise import codes_of
 
 _ANY_TEXT = "turns numbers into text"
@@ -48,6 +48,7 @@ def dense_bincount(input: Any, size: Any, weights: Any, *, binary_output: bool =
 def _hashed(input: Any, count: int, salt: Any, hashing: str) -> Any:
     if not isinstance(input, Affine) or input.kind != "s":
         raise NotAffine("hashes what is no text of an input")
+    check_levels(count)
     return recode(input, Hashed(count, None, salt, hashing), np.arange(count))
 
 
