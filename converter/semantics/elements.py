@@ -38,10 +38,8 @@ _KERAS: dict[str, Pointwise] = {
     **dict.fromkeys(
         (
             *("__operators__.add", "cast", "clip_by_value", "math.abs", "math.add", "math.add_v2"),
-            *("math.floordiv", "math.greater", "math.greater_equal", "math.less"),
-            *("math.less_equal", "math.logical_and", "math.logical_not", "math.logical_or"),
-            *("math.maximum", "math.minimum", "math.multiply", "math.negative", "math.sign"),
-            *("math.square", "math.subtract", "where"),
+            *("math.greater", "math.greater_equal", "math.less", "math.less_equal"),
+            *("math.multiply", "math.negative", "math.subtract", "where"),
         ),
         "any",
     ),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.keras import tensorflow
 from converter.semantics.keras.ops import elementwise, products, reduction
+from converter.semantics.keras.tensorflow import arithmetic as functions
 from converter.semantics.onnx import linking, nonlinear
 from converter.semantics.onnx.reduction import cum_sum
 from converter.semantics.onnx.refusal import traced
@@ -39,7 +39,7 @@ def matmul(
     grad_a: bool = False,
     grad_b: bool = False,
 ) -> Any:
-    return tensorflow.matmul(a, b, transpose_a, transpose_b)
+    return functions.matmul(a, b, transpose_a, transpose_b)
 
 
 def batch_matmul(
@@ -51,7 +51,7 @@ def batch_matmul(
     grad_x: bool = False,
     grad_y: bool = False,
 ) -> Any:
-    return tensorflow.matmul(x, y, adj_x, adj_y)
+    return functions.matmul(x, y, adj_x, adj_y)
 
 
 def batch_matmul_3(
@@ -66,13 +66,13 @@ def batch_matmul_3(
 ) -> Any:
     if not traced(x) and not traced(y):
         x, y = elementwise.cast(x, dtype=Tout), elementwise.cast(y, dtype=Tout)
-    return tensorflow.matmul(x, y, adj_x, adj_y)
+    return functions.matmul(x, y, adj_x, adj_y)
 
 
 def bias_add(value: Any, bias: Any, *, data_format: str = "NHWC") -> Any:
     if data_format == "NHWC":
         return np.add(value, bias)
-    return tensorflow.bias_add(value, bias, data_format)
+    return functions.bias_add(value, bias, data_format)
 
 
 def einsum(*inputs: Any, equation: str) -> Any:

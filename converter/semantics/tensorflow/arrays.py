@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.keras import tensorflow
 from converter.semantics.keras.ops import elementwise, movement, placement
+from converter.semantics.keras.tensorflow import arrays as functions
 from converter.semantics.onnx import indexing
 from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.operator import Operation
@@ -90,7 +90,7 @@ def split_v(value: Any, size_splits: Any, axis: Any, *, num_split: int) -> Any:
     sizes = whole(size_splits, "sizes")
     if len(sizes) != num_split:
         raise ValueError(f"splits into {len(sizes)} parts where {num_split} are said")
-    return tensorflow.split(value, sizes, number(axis, "an axis"))
+    return functions.split(value, sizes, number(axis, "an axis"))
 
 
 def slice_(input: Any, begin: Any, size: Any) -> Any:
@@ -114,7 +114,7 @@ def strided_slice(
     new_axis_mask: int = 0,
     shrink_axis_mask: int = 0,
 ) -> Any:
-    return tensorflow.strided_slice(
+    return functions.strided_slice(
         input,
         whole(begin, "a beginning"),
         whole(end, "an end"),
@@ -166,15 +166,15 @@ def scatter_nd(indices: Any, updates: Any, shape: Any, *, bad_indices_policy: st
 
 
 def pad(input: Any, paddings: Any) -> Any:
-    return tensorflow.pad(input, np.asarray(_constant(paddings)))
+    return functions.pad(input, np.asarray(_constant(paddings)))
 
 
 def pad_v2(input: Any, paddings: Any, constant_values: Any) -> Any:
-    return tensorflow.pad(input, np.asarray(_constant(paddings)), "CONSTANT", constant_values)
+    return functions.pad(input, np.asarray(_constant(paddings)), "CONSTANT", constant_values)
 
 
 def mirror_pad(input: Any, paddings: Any, *, mode: str) -> Any:
-    return tensorflow.pad(input, np.asarray(_constant(paddings)), mode)
+    return functions.pad(input, np.asarray(_constant(paddings)), mode)
 
 
 def _constant(value: Any) -> Any:
@@ -241,7 +241,7 @@ def one_hot(indices: Any, depth: Any, on_value: Any, off_value: Any, *, axis: in
 
         return encode(indices, depth, np.array([off_value, on_value]), axis=axis)
     high, low = float(np.asarray(on_value)), float(np.asarray(off_value))
-    return tensorflow.one_hot(indices, number(depth, "a depth"), high, low, axis)
+    return functions.one_hot(indices, number(depth, "a depth"), high, low, axis)
 
 
 def matrix_band_part(input: Any, num_lower: Any, num_upper: Any) -> Any:
