@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import time
 import zipfile
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterator
 import h5py
 import pytest
 from conftest import FIXTURES
+from google.protobuf import json_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 import converter
 
@@ -33,6 +36,8 @@ ARCHIVES = [
     *sorted((FIXTURES / "tf_keras").glob("*.keras")),
 ]
 HDF5 = [path.with_suffix(".h5") for path in ARCHIVES]
+
+SAVED = sorted(path.parent for path in FIXTURES.glob("**/saved_model.pb"))
 
 # What damaged and hostile configurations hold.
 ODD: list[object] = [
@@ -146,8 +151,24 @@ def _weights(rng: random.Random) -> tuple[str, bytes]:
     return "m.keras", buffer.getvalue()
 
 
+def _graph(rng: random.Random) -> tuple[str, bytes]:
+    """Change a SavedModel's messages; some of what comes out is none, and is drawn again."""
+    folder = rng.choice(SAVED)
+    message = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    if rng.randrange(4) == 0:
+        return f"{folder.name}/saved_model.pb", _bytes(message.SerializeToString(), rng)
+    message.meta_graphs[0].meta_info_def.ClearField("stripped_op_list")  # read by nobody
+    record = json_format.MessageToDict(message)
+    while True:
+        try:
+            made = json_format.ParseDict(_mutated(record, rng), saved_model_pb2.SavedModel())
+        except (json_format.ParseError, TypeError, ValueError, AttributeError, OverflowError):
+            continue
+        return f"{folder.name}/saved_model.pb", made.SerializeToString()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [_config_archive, _config_h5, _raw, _weights])
+@pytest.mark.parametrize("make", [_config_archive, _config_h5, _raw, _weights, _graph])
 def test_no_exception_but_ours(tmp_path, make: Callable):
     rng = random.Random(f"{SEED} {make.__name__}")
 
@@ -160,15 +181,20 @@ def test_no_exception_but_ours(tmp_path, make: Callable):
     try:
         while time.monotonic() < end:
             name, content = make(rng)
-            path = tmp_path / name
-            path.write_bytes(content)
+            path = file = tmp_path / name
+            if file.name == "saved_model.pb":
+                path = file.parent
+                if not path.exists():
+                    (original,) = (one for one in SAVED if one.name == path.name)
+                    shutil.copytree(original, path)
+            file.write_bytes(content)
             signal.setitimer(signal.ITIMER_REAL, LIMIT)
             try:
                 verdict = converter.inspect(path).verdict
             except converter.ModelFileError:
                 verdict = "ModelFileError"
             except BaseException:
-                (FIXTURES.parent / f"fuzz_{name}").write_bytes(content)
+                (FIXTURES.parent / f"fuzz_{name.replace('/', '_')}").write_bytes(content)
                 raise
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0.0)

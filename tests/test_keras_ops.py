@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
+from keras import layers, ops
 
 import converter
 
@@ -352,3 +352,41 @@ def test_a_number_that_a_type_does_not_hold_is_refused(tmp_path):
     keras.Model(x, x + ops.cast(big, "float32")).save(tmp_path / "m.keras")
     (finding,) = converter.inspect(tmp_path / "m.keras").findings
     assert "does not hold" in finding.reason
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        *(ops.relu, ops.elu, ops.celu, ops.relu6, ops.hard_tanh, ops.leaky_relu, ops.abs),
+        *(lambda p: ops.clip(p, 0.0, 1.0), lambda p: ops.maximum(p, 0.0)),
+        *(lambda p: layers.ReLU(max_value=1.0)(p), lambda p: layers.ELU()(p)),
+        *(lambda p: layers.LeakyReLU()(p), lambda p: layers.PReLU()(p)),
+        *(lambda p: layers.Activation("relu")(p), lambda p: layers.Activation("elu")(p)),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["keras", "saved_model"])
+def test_what_does_not_bend_a_probability(tmp_path, after, suffix):
+    x = keras.Input((3,), name="x")
+    model = keras.Model(x, after(layers.Dense(2, activation="sigmoid")(x)))
+    path = tmp_path / f"m.{suffix}"
+    model.save(path) if suffix == "keras" else model.export(path, verbose=False)
+    folded = converter.fold(path)
+    data = np.random.default_rng(3).normal(size=(6, 3))
+    assert folded.link == "logit"
+    np.testing.assert_allclose(folded.predict(data), np.asarray(model(data)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        *(lambda p: layers.ReLU(max_value=0.5)(p), lambda p: layers.ReLU(threshold=0.5)(p)),
+        lambda p: layers.Activation("gelu")(p),
+        *(lambda p: ops.clip(p, 0.1, 1.0), lambda p: ops.relu(p - 0.5), lambda p: ops.relu6(8 * p)),
+    ],
+)
+def test_what_bends_a_probability(tmp_path, after):
+    x = keras.Input((3,), name="x")
+    model = keras.Model(x, after(layers.Dense(2, activation="sigmoid")(x)))
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(converter.Rejected):
+        converter.fold(tmp_path / "m.keras")

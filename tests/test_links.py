@@ -156,6 +156,26 @@ def sum_of_a_repeated_exp(g):
     return g.add("ReduceSum", e, g.integers(1))
 
 
+def relu_of_a_probability(g):
+    return g.add("Relu", g.add("Sigmoid", _eta(g)))
+
+
+def elu_of_a_softmax(g):
+    return g.add("Elu", g.add("Softmax", _eta(g, 3), axis=1), alpha=0.3)
+
+
+def clipped_probability(g):
+    return g.add("Clip", g.add("Sigmoid", _eta(g)), g.constant(0.0), g.constant(1.0))
+
+
+def positive_part_of_an_exp(g):
+    return g.add("Max", g.add("Exp", _eta(g)), g.constant(0.0))
+
+
+def slope_of_an_exp(g):
+    return g.add("LeakyRelu", g.add("Exp", _eta(g)), alpha=0.2)
+
+
 def exp(g):
     return g.add("Exp", _eta(g, 2))
 
@@ -210,6 +230,11 @@ LINKS = {
     mean_of_a_repeated_softmax: "softmax",
     both_of_two_and_one_again: "logit",
     sum_of_a_repeated_exp: "log",
+    relu_of_a_probability: "logit",
+    elu_of_a_softmax: "softmax",
+    clipped_probability: "logit",
+    positive_part_of_an_exp: "log",
+    slope_of_an_exp: "log",
     exp: "log",
     scaled_exp: "log",
     reciprocal_exp: "log",
@@ -255,6 +280,18 @@ def softmax_of_everything(g):
 
 def two_of_three(g):
     return g.add("Gather", g.add("Softmax", _eta(g, 3), axis=1), g.integers(0, 2), axis=1)
+
+
+def clipped_inside(g):
+    return g.add("Clip", g.add("Sigmoid", _eta(g)), g.constant(0.1), g.constant(1.0))
+
+
+def relu_of_a_tanh(g):
+    return g.add("Relu", g.add("Tanh", _eta(g)))
+
+
+def capped_exp(g):
+    return g.add("Min", g.add("Exp", _eta(g)), g.constant(1e30))
 
 
 def one_of_three_repeated(g):
@@ -322,6 +359,9 @@ NO_LINKS = [
     pole,
     softmax_over_rows,
     softmax_of_everything,
+    clipped_inside,
+    relu_of_a_tanh,
+    capped_exp,
     one_of_three_repeated,
     sum_of_a_repeated_softmax,
     two_of_three,

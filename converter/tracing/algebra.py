@@ -352,16 +352,28 @@ def sums_to_one(value: Any, axes: Sequence[int]) -> bool:
 
 def absolute(x: Any) -> Any:
     """Return the absolute value: of what cannot be negative, the value itself."""
+    if within(x, 0.0):
+        return x
     if isinstance(x, Linked):
-        low = np.minimum(x.shift, x.shift + x.scale)
-        if x.function in ("sigmoid", "normal_cdf", "softmax", "gompertz") and np.all(low >= 0.0):
-            return x
-        if x.function == "exp" and np.all(x.scale >= 0.0) and np.all(x.shift >= 0.0):
-            return x
         raise UsedLink()
     if isinstance(x, Affine):
         raise NotAffine(FUNCTION)
     return np.abs(x)
+
+
+def within(x: Any, low: Any = -np.inf, high: Any = np.inf) -> bool:
+    """Tell whether a linked value provably lies between bounds, where a function does not bend."""
+    if not isinstance(x, Linked):
+        return False
+    if x.function in ("sigmoid", "normal_cdf", "softmax", "gompertz"):
+        top = np.ones(())
+    elif x.function == "exp":
+        top = np.array(np.inf)
+    else:
+        return False
+    # Between the value at 0 and at the top; 0 times infinity is 0 here.
+    ends = x.shift, np.where(x.scale == 0.0, x.shift, x.shift + x.scale * top)
+    return bool(np.all(np.minimum(*ends) >= low) and np.all(np.maximum(*ends) <= high))
 
 
 def sigmoid(x: Any) -> Any:

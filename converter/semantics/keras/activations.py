@@ -12,10 +12,12 @@ from converter.errors import NotAffine, printable
 from converter.formats.keras_config import foreign
 from converter.semantics.keras.layer import Layer
 from converter.semantics.keras.settings import settings_of
-from converter.tracing.algebra import exp, log_softmax, sigmoid, softmax, tanh
+from converter.tracing.algebra import exp, log_softmax, sigmoid, softmax, tanh, within
 from converter.tracing.linked import Linked, UsedLink
 from converter.tracing.primitives import finite
 
+#: When an activation that bends at bounds does nothing.
+STRAIGHT = "what it is given lies where it does not bend (a probability, an exponential)"
 ACTIVATION = "a non-linear activation of a value that depends on the input"
 SOFTMAX = "a softmax of another kind, which is no known link"
 
@@ -45,6 +47,14 @@ NONLINEAR: dict[str, str] = dict.fromkeys(
 ) | {"sparsemax": SOFTMAX}
 
 
+#: Those of them that are the identity between bounds.
+UNBENT: dict[str, tuple[float, ...]] = {
+    **dict.fromkeys(("celu", "elu", "leaky_relu", "relu"), (0.0,)),
+    "hard_tanh": (-1.0, 1.0),
+    "relu6": (0.0, 6.0),
+}
+
+
 def activate(x: Any, activation: Any) -> Any:
     """Apply an activation as a configuration names it.
 
@@ -62,6 +72,8 @@ def activate(x: Any, activation: Any) -> Any:
     if activation in LINKS:
         linked = LINKS[activation](x)
         return replace(linked, operation=activation) if isinstance(linked, Linked) else linked
+    if activation in UNBENT and within(x, *UNBENT[activation]):
+        return x
     if activation in NONLINEAR:
         raise _refused(x, NONLINEAR[activation], activation)
     raise NotAffine(
@@ -138,6 +150,9 @@ def relu(x: Any, *, max_value: Any = None, negative_slope: Any = 0.0, threshold:
     """Bend at the threshold and at the maximum; with slope 1 and neither of them, do nothing."""
     if max_value is None and _number(negative_slope) == 1.0 and _number(threshold) == 0.0:
         return x
+    top = np.inf if max_value is None else _number(max_value)
+    if _number(threshold) == 0.0 and within(x, 0.0, top):
+        return x
     raise _refused(x, ACTIVATION)
 
 
@@ -145,7 +160,7 @@ def leaky_relu(x: Any, *, negative_slope: Any = None, alpha: Any = None) -> Any:
     """Bend at zero; with slope 1, do nothing. Keras 2 calls the slope alpha."""
     if (negative_slope is None) == (alpha is None):
         raise NotAffine("does not say its slope", shape=np.shape(x))
-    if _number(negative_slope if alpha is None else alpha) == 1.0:
+    if _number(negative_slope if alpha is None else alpha) == 1.0 or within(x, 0.0):
         return x
     raise _refused(x, ACTIVATION)
 
@@ -155,9 +170,14 @@ def prelu(x: Any, *, alpha: Any, shared_axes: Any = None) -> Any:
     slopes = finite(alpha)
     if np.broadcast_shapes(np.shape(x)[1:], slopes.shape) != np.shape(x)[1:]:
         raise ValueError(f"slopes of shape {list(slopes.shape)} for {list(np.shape(x))}")
-    if (slopes == 1.0).all():
+    if (slopes == 1.0).all() or within(x, 0.0):
         return x
     raise _refused(x, ACTIVATION)
+
+
+def elu(x: Any, *, alpha: Any = 1.0) -> Any:
+    """Bend at zero."""
+    return activate(x, "elu")
 
 
 def _number(value: Any) -> float:
@@ -171,7 +191,7 @@ def _number(value: Any) -> float:
 
 LAYERS: dict[str, Layer] = {
     "Activation": Layer(activation_layer, whole="kept"),
-    "ELU": Layer(None, ACTIVATION, keeps_shape=True),
+    "ELU": Layer(elu, accepts=STRAIGHT),
     "LeakyReLU": Layer(leaky_relu),
     "PReLU": Layer(prelu),
     "ReLU": Layer(relu),

@@ -9,7 +9,8 @@ rest of the network can be examined in the same run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from converter.links import expit
 from converter.semantics.onnx.normalization import STATISTICS
 from converter.semantics.onnx.operator import Operator
 from converter.semantics.onnx.refusal import refuse, traced
+from converter.tracing import algebra
 from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
 
 _COMPARE = "compares values that depend on the input"
@@ -42,13 +44,16 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 def _extreme(function: Callable[[Any, Any], Any], neutral: float) -> Callable[..., Any]:
     def apply(*data: Any) -> Any:
         if traced(*data):
-            # An infinite bound on the other side bounds nothing.
-            shape = np.broadcast_shapes(*map(np.shape, data))
-            data = tuple(
-                one for one in data if not (isinstance(one, np.ndarray) and np.all(one == neutral))
-            )
-            if len(data) == 1 and np.shape(data[0]) == shape:
-                return data[0]
+            shape, sign = np.broadcast_shapes(*map(np.shape, data)), np.sign(neutral)
+            bounds = [one for one in data if isinstance(one, np.ndarray)]
+            rest = [one for one in data if not isinstance(one, np.ndarray)]
+            # A bound beyond which nothing lies bounds nothing; or nothing lies before it.
+            kept = [one for one in bounds if not _idle(one, sign, rest)]
+            if kept and all(_idle(one, -sign, rest) for one in kept):
+                return np.broadcast_to(reduce(function, bounds), shape)
+            data = (*rest, *kept)
+            if len(data) == 1:
+                return data[0] if data[0].shape == shape else np.broadcast_to(data[0], shape)
         if len(data) == 1:
             return data[0]
         refuse(CHOICE, *data)
@@ -67,12 +72,17 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)
 
 
-def _relu(x: Any) -> Any:
-    return np.maximum(x, 0)
+def relu(X: Any) -> Any:
+    if algebra.within(X, 0.0):
+        return X
+    if algebra.within(X, high=0.0):
+        return np.zeros(X.shape)
+    refuse(ACTIVATION, X)
+    return np.maximum(X, 0)
 
 
 def leaky_relu(X: Any, *, alpha: float = 0.01) -> Any:
-    if alpha == 1.0:
+    if alpha == 1.0 or algebra.within(X, 0.0):
         return X
     refuse(ACTIVATION, X)
     return np.where(X < 0, np.multiply(X, np.asarray(alpha, X.dtype)), X)
@@ -82,6 +92,8 @@ def prelu(X: Any, slope: Any) -> Any:
     if isinstance(slope, np.ndarray) and np.all(slope == 1.0):
         if np.broadcast_shapes(np.shape(X), slope.shape) != np.shape(X):
             raise ValueError("the slope does not broadcast to the value")
+        return X
+    if algebra.within(X, 0.0) and np.broadcast_shapes(np.shape(X), np.shape(slope)) == np.shape(X):
         return X
     refuse(ACTIVATION, X)
     # In the slope the operator is linear.
@@ -104,22 +116,32 @@ def shrink(input: Any, *, bias: float = 0.0, lambd: float = 0.5) -> Any:
     return np.where(input < -lambd, input + np.asarray(bias, input.dtype), high)
 
 
-def _elu(x: Any, *, alpha: float = 1.0) -> Any:
-    return np.where(x < 0, alpha * np.expm1(x), x)
+def elu(X: Any, *, alpha: float = 1.0) -> Any:
+    if algebra.within(X, 0.0):
+        return X
+    refuse(ACTIVATION, X)
+    return np.where(X < 0, alpha * np.expm1(X), X)
 
 
 def clip(input: Any, min: Any = None, max: Any = None) -> Any:
     refuse("limits by a value that depends on the input", min, max)
     if traced(input):
-        if (min is None or _unlimited(min, -1.0)) and (max is None or _unlimited(max, 1.0)):
+        if (min is None or _idle(min, -1.0, [input])) and (max is None or _idle(max, 1.0, [input])):
             return input
         refuse(_LIMITS, input)
     result = input if min is None else np.maximum(input, min)
     return np.asarray(result if max is None else np.minimum(result, max))
 
 
-def _unlimited(bound: Any, sign: float) -> bool:
-    return bool(np.all(np.asarray(bound) * sign == np.inf))
+def _idle(bound: Any, sign: float, values: Sequence[Any]) -> bool:
+    """Tell whether nothing lies beyond a bound, below it (sign -1) or above (sign 1)."""
+    limit = np.asarray(bound)
+    if np.all(limit * sign == np.inf):
+        return True
+    return all(
+        algebra.within(one, limit) if sign < 0 else algebra.within(one, high=limit)
+        for one in values
+    )
 
 
 def clip_6(input: Any, *, min: float = -3.4028235e38, max: float = 3.4028235e38) -> Any:
@@ -207,19 +229,19 @@ _SINCE = {
 _ANY = frozenset(range(8))
 
 OPERATORS: dict[str, Operator] = {
-    "Relu": Operator({6: _unary(_relu)}, refusal=ACTIVATION),
-    "LeakyRelu": Operator({6: leaky_relu}, accepts="alpha is 1"),
+    "Relu": Operator({6: relu}, accepts="it cannot be negative (a probability, an exponential)"),
+    "LeakyRelu": Operator({6: leaky_relu}, accepts="alpha is 1, or it cannot be negative"),
     "PRelu": Operator(
         {7: prelu}, accepts="the slope is 1 (or only the slope depends on the input)"
     ),
     "Shrink": Operator({9: shrink}, accepts="bias is 0 and lambd not positive"),
     "ThresholdedRelu": Operator({10: thresholded_relu}, accepts="alpha is minus infinity"),
-    "Elu": Operator({6: _elu}, refusal=ACTIVATION),
+    "Elu": Operator({6: elu}, accepts="it cannot be negative (a probability, an exponential)"),
     "Softplus": Operator({1: _unary(_softplus)}, refusal=ACTIVATION),
     "Clip": Operator(
         {6: clip_6, 11: clip},
         infinite=frozenset({1, 2}),
-        accepts="there are no bounds, or infinite ones",
+        accepts="there are no bounds, or infinite ones, or nothing lies beyond them",
     ),
     "Where": Operator(
         {9: _where}, labels=True, infinite=frozenset({1, 2}), accepts="the condition is constant"
@@ -228,12 +250,12 @@ OPERATORS: dict[str, Operator] = {
     "Max": Operator(
         {6: _extreme(np.maximum, -np.inf)},
         infinite=_ANY,
-        accepts="it has one operand, or the others are infinite",
+        accepts="it has one operand, or the others are infinite, or bounds beyond which it is not",
     ),
     "Min": Operator(
         {6: _extreme(np.minimum, np.inf)},
         infinite=_ANY,
-        accepts="it has one operand, or the others are infinite",
+        accepts="it has one operand, or the others are infinite, or bounds beyond which it is not",
     ),
     **_table(FUNCTION, 6, {"Sqrt": _unary(np.sqrt)}),
     **_table(

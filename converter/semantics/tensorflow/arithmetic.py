@@ -13,11 +13,12 @@ from converter.semantics.keras.ops import elementwise, products, reduction
 from converter.semantics.keras.tensorflow import arithmetic as functions
 from converter.semantics.onnx import linking, nonlinear
 from converter.semantics.onnx.reduction import cum_sum
-from converter.semantics.onnx.refusal import traced
+from converter.semantics.onnx.refusal import refuse, traced
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing import algebra
 from converter.tracing.affine import Affine, pin
 from converter.tracing.functions import axis_of
+from converter.tracing.linked import ACTIVATION
 
 
 def add_n(*inputs: Any) -> Any:
@@ -113,6 +114,13 @@ def log_softmax(logits: Any) -> Any:
     return elementwise.log_softmax(logits, axis=-1)
 
 
+def relu_6(features: Any) -> Any:
+    if algebra.within(features, 0.0, 6.0):
+        return features
+    refuse(ACTIVATION, features)
+    return np.clip(features, 0, 6)
+
+
 def leaky_relu(features: Any, *, alpha: float = 0.2) -> Any:
     return elementwise.leaky_relu(features, negative_slope=alpha)
 
@@ -190,6 +198,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "AddN": add_n,
     "Div": divide,
     "DivNoNan": elementwise.divide_no_nan,
+    "Elu": nonlinear.elu,
     "Erf": algebra.erf,
     "Erfc": elementwise.erfc,
     "Exp": algebra.exp,
@@ -204,6 +213,8 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Neg": elementwise.negative,
     "Pow": elementwise.power,
     "RealDiv": divide,
+    "Relu": nonlinear.relu,
+    "Relu6": relu_6,
     "Reciprocal": linking.reciprocal,
     "SelectV2": elementwise.where,
     "Sigmoid": algebra.sigmoid,

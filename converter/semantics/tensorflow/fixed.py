@@ -67,9 +67,6 @@ _FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {
         "RightShift": np.right_shift,
     },
     ACTIVATION: {
-        "Elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
-        "Relu": lambda x: np.maximum(x, 0),
-        "Relu6": lambda x: np.clip(x, 0, 6),
         "Softplus": _softplus,
         "Softsign": lambda x: x / (np.abs(x) + 1),
     },

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.semantics.keras.activations import LINKS
+from converter.semantics.keras.activations import LINKS, STRAIGHT, activate
 from converter.semantics.keras.geometry import biased
 from converter.semantics.keras.layer import Layer
 from converter.semantics.onnx import linking, nonlinear
+from converter.semantics.onnx.operator import Operator
 from converter.semantics.onnx.refusal import refuse, traced
 from converter.tracing import algebra
 from converter.tracing.affine import Affine
@@ -225,6 +226,15 @@ def leaky_relu(x: Any, *, negative_slope: Any = 0.2) -> Any:
     return nonlinear.leaky_relu(x, alpha=float(finite(negative_slope)))
 
 
+def _unbent(name: str) -> Callable[..., Any]:
+    """Return an activation that is the identity between bounds, whatever its alpha."""
+
+    def apply(x: Any, *, alpha: Any = 1.0) -> Any:
+        return activate(x, name)
+
+    return apply
+
+
 def shrink(x: Any, *, threshold: Any = 0.5) -> Any:
     """Set what is below a threshold to zero; nothing is below zero."""
     if threshold == 0:
@@ -250,15 +260,15 @@ def _arg(function: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return function(x, axis=axis, keepdims=int(keepdims))
 
 
-def _comparison(name: str) -> Any:
-    versions = linking.OPERATORS[name].versions
-    function = versions[max(versions)]
+def _binary_of(operator: Operator) -> Callable[..., Any]:
+    """Return an operation of two operands that ONNX has too."""
+    function = operator.versions[max(operator.versions)]
     assert function is not None
 
-    def compare(x1: Any, x2: Any) -> Any:
+    def apply(x1: Any, x2: Any) -> Any:
         return function(_array(x1), _array(x2))
 
-    return compare
+    return apply
 
 
 def round_(x: Any, *, decimals: int = 0) -> Any:
@@ -326,10 +336,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Tanh": algebra.tanh,
     "TrueDivide": divide,
     "Where": where,
+    "Maximum": _binary_of(nonlinear.OPERATORS["Max"]),
+    "Minimum": _binary_of(nonlinear.OPERATORS["Min"]),
     "Select": select,
 }
 _NUMPY: dict[str, dict[str, str]] = {
-    CHOICE: {"Fmax": "fmax", "Fmin": "fmin", "Maximum": "maximum", "Minimum": "minimum"},
+    CHOICE: {"Fmax": "fmax", "Fmin": "fmin"},
     _COMPARES: {
         "Equal": "equal",
         "Isfinite": "isfinite",
@@ -383,6 +395,13 @@ _NUMPY: dict[str, dict[str, str]] = {
 }
 
 OPERATORS: dict[str, Layer] = {
+    **{
+        name: Layer(_unbent(activation), accepts=STRAIGHT)
+        for name, activation in (
+            *(("Celu", "celu"), ("Elu", "elu"), ("HardTanh", "hard_tanh")),
+            *(("Relu", "relu"), ("Relu6", "relu6")),
+        )
+    },
     **{name: Layer(function, whole="wraps") for name, function in _FUNCTIONS.items()},
     **{
         name: _numpy(getattr(np, function), reason)
@@ -396,10 +415,10 @@ OPERATORS: dict[str, Layer] = {
     "ConvertToTensor": Layer(convert_to_tensor, whole="kept"),
     "EmptyLike": Layer(None, "makes a value that is not initialised", keeps_shape=True),
     "FullLike": Layer(full_like, whole="kept"),
-    "Greater": Layer(_comparison("Greater"), labels=True),
-    "GreaterEqual": Layer(_comparison("GreaterOrEqual"), labels=True),
-    "Less": Layer(_comparison("Less"), labels=True),
-    "LessEqual": Layer(_comparison("LessOrEqual"), labels=True),
+    "Greater": Layer(_binary_of(linking.OPERATORS["Greater"]), labels=True),
+    "GreaterEqual": Layer(_binary_of(linking.OPERATORS["GreaterOrEqual"]), labels=True),
+    "Less": Layer(_binary_of(linking.OPERATORS["Less"]), labels=True),
+    "LessEqual": Layer(_binary_of(linking.OPERATORS["LessOrEqual"]), labels=True),
     "Ndim": Layer(ndim, reads_shape=True),
     "OnesLike": Layer(ones_like, whole="kept"),
     "Round": Layer(round_),

@@ -27,8 +27,18 @@ def _refused(reason: str, *names: str, keeps_shape: bool = False) -> dict[str, L
 OPERATORS: dict[str, Layer] = {
     **_refused(
         ACTIVATION,
-        *("Celu", "Elu", "Gelu", "HardSigmoid", "HardSilu", "HardTanh", "LogSigmoid", "Relu"),
-        *("Relu6", "Selu", "Silu", "Softplus", "Softsign", "SparsePlus", "SparseSigmoid"),
+        *(
+            "Gelu",
+            "HardSigmoid",
+            "HardSilu",
+            "LogSigmoid",
+            "Selu",
+            "Silu",
+            "Softplus",
+            "Softsign",
+            "SparsePlus",
+            "SparseSigmoid",
+        ),
         *("Squareplus", "TanhShrink", "Threshold", "Erfinv"),
         keeps_shape=True,
     ),
