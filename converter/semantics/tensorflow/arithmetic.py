@@ -114,6 +114,10 @@ def log_softmax(logits: Any) -> Any:
     return elementwise.log_softmax(logits, axis=-1)
 
 
+def elu(features: Any) -> Any:
+    return nonlinear.elu(features)
+
+
 def relu_6(features: Any) -> Any:
     if algebra.within(features, 0.0, 6.0):
         return features
@@ -198,7 +202,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "AddN": add_n,
     "Div": divide,
     "DivNoNan": elementwise.divide_no_nan,
-    "Elu": nonlinear.elu,
+    "Elu": elu,
     "Erf": algebra.erf,
     "Erfc": elementwise.erfc,
     "Exp": algebra.exp,
