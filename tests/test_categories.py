@@ -643,3 +643,18 @@ def test_a_number_of_levels_out_of_all_proportion_is_refused_at_once(tmp_path, l
             after.writestr(name, text)
     with pytest.raises(converter.ModelFileError, match=r"4,000,000,000,000 levels apart"):
         converter.fold(tmp_path / "large.keras")
+
+
+def test_a_shipped_export_is_the_same_regression():
+    archive, export = (
+        converter.convert(
+            FIXTURES / name,
+            FIXTURES / "marriages.csv",
+            "rate_marriage",
+            base={"occupation": "teacher"},
+        )
+        for name in ("marriages.keras", "marriages_saved")
+    )
+    assert list(export.results.params.index) == list(archive.results.params.index)
+    np.testing.assert_allclose(export.results.params, archive.results.params, rtol=1e-12)
+    np.testing.assert_allclose(export.results.bse, archive.results.bse, rtol=1e-12)
