@@ -282,6 +282,11 @@ def two_of_three(g):
     return g.add("Gather", g.add("Softmax", _eta(g, 3), axis=1), g.integers(0, 2), axis=1)
 
 
+def sum_of_two_others(g):
+    p = g.add("Unsqueeze", g.add("Sigmoid", _eta(g, 2)), g.integers(2))
+    return g.add("ReduceSum", g.add("Concat", p, p, axis=2), g.integers(1))
+
+
 def clipped_inside(g):
     return g.add("Clip", g.add("Sigmoid", _eta(g)), g.constant(0.1), g.constant(1.0))
 
@@ -359,6 +364,7 @@ NO_LINKS = [
     pole,
     softmax_over_rows,
     softmax_of_everything,
+    sum_of_two_others,
     clipped_inside,
     relu_of_a_tanh,
     capped_exp,

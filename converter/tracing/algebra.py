@@ -339,7 +339,8 @@ def sums_to_one(value: Any, axes: Sequence[int]) -> bool:
         and not np.any(place[:, 0] == place[:, 1])
     ):
         # f(x) + f(-x) = 1
-        first, second = (replace(value, place=place[:, i]).argument() for i in (0, 1))
+        one = replace(value, scale=np.ones(()), shift=np.zeros(()))
+        first, second = (replace(one, place=place[:, i]).argument() for i in (0, 1))
         return opposite(first, second)
     if value.function in SINGLE and width == 2 and np.all(place[:, 0] == place[:, 1]):
         scale, shift = (
