@@ -23,6 +23,9 @@ MAX_LEVELS = 1 << 20
 #: What values are called that a comparison tells from one token.
 OTHER = "other"
 
+#: Whole numbers up to this size are exact in any type of 32 bits, and are never cut off in one.
+EXACT = 1 << 24
+
 _ROUNDED = frozenset({"float16", "float32", "float64"})
 
 
@@ -192,6 +195,8 @@ class Vocabulary(Levels):
         token = value
         if not self.text:
             token = whole(value)
+            if token is not None and self.unknown == OTHER and abs(token) > EXACT:
+                return -1
         elif not isinstance(value, (str, bytes)):
             # A table's reader may have taken words of digits for numbers.
             number = whole(value)
@@ -306,9 +311,10 @@ class Bins(Levels):
         return np.where(missing, -1, found)
 
     def read_as(self, dtype: str) -> Levels:
+        if dtype in _ROUNDED:
+            return Bins(self.boundaries, (dtype, *self.types))
         # TensorFlow compares whole numbers with the boundaries in 32 bits.
-        first = dtype if dtype in _ROUNDED else "float32"
-        return Bins(self.boundaries, (first, *self.types))
+        return self if self.types else Bins(self.boundaries, ("float32",))
 
     def examples(self) -> list[Any]:
         edges = [self.boundaries[0] - 1.0, *self.boundaries] if self.boundaries else [0.0]
@@ -356,6 +362,11 @@ class Hashed(Levels):
         return _each(values, self._one)
 
     def _one(self, value: Any) -> int:
+        if self.hashing == "remainder":
+            number = whole(value)
+            # Beyond, a cast on the way to the remainder might have changed the number.
+            if number is None or abs(number) > EXACT:
+                return -1
         if isinstance(value, float) and value == value and abs(value) < 2.0**63:
             value = int(value)  # towards zero, as the layer casts
         token = value if isinstance(value, (str, bytes)) else whole(value)

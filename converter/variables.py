@@ -147,7 +147,7 @@ def merge(
     """
     starts = np.cumsum([0, *map(len, names)])
     single: dict[tuple[int, int], list[_Category]] = {}
-    several: dict[tuple[int, int], list[tuple[Indicators, slice]]] = {}
+    several: dict[tuple[int, int], list[tuple[Levels, np.ndarray, slice]]] = {}
     members: set[tuple[int, int]] = set()  # elements of sets
     column = int(starts[-1])
     for one in indicators:
@@ -156,7 +156,7 @@ def merge(
             column += one.levels.count
             key = (one.input, int(group[0]))
             if len(group) > 1:
-                several.setdefault(key, []).append((one, columns))
+                several.setdefault(key, []).append((one.levels, group, columns))
                 members.update((one.input, int(element)) for element in group)
             else:
                 _add(single.setdefault(key, []), one.levels, columns)
@@ -178,19 +178,18 @@ def merge(
             for count, (category, values) in enumerate(zip(categories, coded, strict=True), 1):
                 blocks.append(values)
                 variables.append(Variable(name, (at,), category.levels, count, text[place]))
-            for one, columns in several.get((place, element), []):
+            for levels, group, columns in several.get((place, element), []):
                 blocks.append(coef[:, columns])
-                found = _set(one, element, own, int(starts[place]))
+                found = _set(levels, group, own, int(starts[place]))
                 variables.append(replace(found, text=text[place]))
     return np.concatenate([np.zeros((len(coef), 0)), *blocks], axis=1), tuple(variables)
 
 
-def _set(one: Indicators, element: int, names: Sequence[str], start: int) -> Variable:
-    (members,) = [group for group in one.elements if group[0] == element]
+def _set(levels: Levels, members: np.ndarray, names: Sequence[str], start: int) -> Variable:
     stem = names[0].split("[")[0]
     if len(members) != len(names):
         stem += f"[{','.join(map(str, members))}]"
-    return Variable(stem, tuple(int(start + member) for member in members), one.levels)
+    return Variable(stem, tuple(int(start + member) for member in members), levels)
 
 
 def _add(categories: list[_Category], levels: Levels, columns: slice) -> None:

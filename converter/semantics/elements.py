@@ -22,7 +22,7 @@ _EITHER: dict[str, Pointwise] = {
             *("Abs", "Absolute", "Add", "AddV2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Cast"),
             *("Clip", "ClipByValue", "FloorDiv", "FloorDivide", "Greater", "GreaterEqual", "Less"),
             *("LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "Maximum"),
-            *("Minimum", "Mul", "Multiply", "Neg", "Negative", "Select", "SelectV2", "Sign"),
+            *("Minimum", "Mul", "Multiply", "Neg", "Negative", "SelectV2", "Sign"),
             *("Square", "Sub", "Subtract"),
         ),
         "any",
@@ -31,7 +31,8 @@ _EITHER: dict[str, Pointwise] = {
     "FloorMod": "remainder",
     "NotEqual": "not equal",
 }
-# In TensorFlow's graphs, Where finds places, and Mod rounds to zero.
+# In TensorFlow's graphs, Where finds places, Mod rounds to zero, and the condition of Select may
+# lie along the first axis.
 _KERAS: dict[str, Pointwise] = {
     "Mod": "remainder",
     "Where": "any",

@@ -84,6 +84,8 @@ class Tape:
         # that are codes again, by entry.
         self.indicators: dict[tuple[Any, ...], int] = {}
         self.coded: dict[int, Any] = {}
+        # What joined values are as codes, by entry.
+        self.joined: dict[int, Any] = {}
         # How often something was looked up.
         self.looked_up = 0
         # Of refused values of which it is known: what no element is less than.

@@ -228,6 +228,8 @@ def _resolved(
     """Return the levels of the raw input, and the table's row for each of them."""
     if origin.levels is None or origin.values is None:
         if origin.function is None:
+            if isinstance(levels, Bins) and tape.types[origin.entry] == "bfloat16":
+                raise NotAffine("reads its input in bfloat16, which is not supported")
             return levels.read_as(tape.types[origin.entry]), table
         if not isinstance(levels, Codes):
             raise NotAffine(NO_CODE)

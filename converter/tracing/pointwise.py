@@ -8,6 +8,7 @@ are looked up in a table.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from converter.tracing.affine import RIGID, Affine, Tape, broadcast_to
 from converter.tracing.codes import kind_of, recode, recoded
 from converter.tracing.linked import Decided
 from converter.tracing.sizes import SizeDependent
-from converter.tracing.views import Origin, View, checked, combined, view
+from converter.tracing.views import Origin, View, checked, combined, computed, view
 
 Call = Callable[[list[Any]], Sequence[Any]]
 
@@ -86,7 +87,11 @@ def pointwise(
             return None
     if not views:
         return None
-    shape = np.broadcast_shapes(*(one.part.shape for one in views), *(c.shape for c in constants))
+    try:
+        shapes = (*(one.part.shape for one in views), *(c.shape for c in constants))
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
     made = combined(views, constants, shape)
     if made is None:
         return None
@@ -99,11 +104,15 @@ def pointwise(
             for one, constant in zip(given, constants, strict=True)
         ]
         of: dict[str, Sequence[Any]] = {"code": codes, "number": numbers, "absent": [None]}
-        (result, *_) = call([of[kind][number] for kind, number in order])
+        try:
+            with np.errstate(divide="raise", invalid="raise"):
+                (result, *_) = call([of[kind][number] for kind, number in order])
+        except FloatingPointError:
+            raise NotAffine("divides a code by zero") from None
         if not isinstance(result, np.ndarray) or result.shape != (size,):
             raise NotAffine("computes with codes in a way that is not supported")
-        if result.dtype != bool and any(codes[one].dtype != bool for one in narrow):
-            # Raw values are looked at as wide numbers, and would not wrap around.
+        if result.dtype != bool and any(kind_of(codes[one]) == "i" for one in narrow):
+            # Raw values of a small type are looked at as wide numbers, and would not wrap around.
             raise NotAffine(RIGID["u"])
         return checked(result, *(one for one in (*codes, *numbers) if one.dtype.kind in "iu"))
 
@@ -117,13 +126,11 @@ def pointwise(
         first = tuple(origins[0] for origins, _ in cases)
         return recoded(tape, View(first, part, place), resolved)
 
-    def later(own: Sequence[Origin], given: Sequence[Any]) -> Origin:
-        def function(raw: np.ndarray) -> np.ndarray:
-            return applied([origin.of(raw) for origin in own], given)
-
-        return Origin(own[0].entry, function=function)
-
-    raw = View(tuple(later(*case) for case in cases), part, place)
+    raw = View(
+        tuple(computed(own, partial(applied, given=given)) for own, given in cases),
+        part,
+        place,
+    )
     return raw if _kind(tape, raw) else None
 
 
@@ -187,6 +194,8 @@ def _sorted(kind: str, operands: Sequence[Any]) -> Affine | None:
         same = kind == "equal"
         levels: Levels = Vocabulary((token,), unknown=OTHER)
         return cast(Affine, recode(x, levels, np.array([not same, same])))
-    if operands[0] is not traced[0] or not isinstance(token, int) or not 0 < token <= MAX_LEVELS:
+    if operands[0] is not traced[0] or x.kind in "uw" or type(token) is not int:
+        return None
+    if not 0 < token <= MAX_LEVELS:
         return None
     return cast(Affine, recode(x, Hashed(token, hashing="remainder"), np.arange(token)))

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.levels import Levels
+from converter.levels import EXACT, Levels
 from converter.tracing.affine import Affine, Tape
 from converter.tracing.primitives import Broadcast, Join, Scale, Shape, Shift, Take
 
 _MAX_DEPTH = 50
 # Ways in which the elements of one value may come from the input.
 _MAX_ORIGINS = 1 << 12
-# Whole numbers up to this size are exact in any type of 32 bits, and are never cut off in one.
-_LARGEST_CODE = 1 << 24
+# Steps in which a code may be computed.
+_MAX_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,18 +37,26 @@ class Origin:
     function : callable or None
         Where there are no levels: the code of each raw value, from an array of shape (n,) to
         one; None for the raw values themselves.
+    steps : int
+        How many functions that takes, one after the other.
     """
 
     entry: int
     levels: Levels | None = None
     values: np.ndarray | None = None
     function: Callable[[np.ndarray], np.ndarray] | None = None
+    steps: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything has been made of the raw values."""
+        return self.values is not None or self.function is not None
 
     def then(self, make: Callable[[np.ndarray], np.ndarray]) -> Origin:
         """Return where other codes come from, that a function makes of these."""
         if self.values is not None:
             return replace(self, values=checked(make(self.values)))
-        return replace(self, function=lambda raw: checked(make(self.of(raw))))
+        return computed([self], lambda codes: checked(make(codes[0])))
 
     def of(self, raw: np.ndarray) -> np.ndarray:
         """Return the codes of raw values, shape (n,).
@@ -64,6 +72,28 @@ class Origin:
         if (place < 0).any():
             raise NotAffine("looks up a code that its table does not have")
         return self.values[place]
+
+
+def computed(origins: Sequence[Origin], make: Callable[[list[np.ndarray]], np.ndarray]) -> Origin:
+    """Return where codes come from that are computed from others, of the same raw values.
+
+    Raises
+    ------
+    NotAffine
+        If that takes too many steps.
+    """
+    steps = 1 + max(origin.steps for origin in origins)
+    if steps > _MAX_STEPS:
+        raise NotAffine(f"computes a code in more than {_MAX_STEPS} steps")
+    # What is read twice on the way must not be computed twice: all read the same raw values.
+    last: list[np.ndarray] = []
+
+    def function(raw: np.ndarray) -> np.ndarray:
+        if not last or last[0] is not raw:
+            last[:] = [raw, make([origin.of(raw) for origin in origins])]
+        return last[1]
+
+    return Origin(origins[0].entry, function=function, steps=steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +126,9 @@ def view(value: Affine, depth: int = 0) -> View | None:
     while index not in tape.coded and index not in tape.inputs:
         entry = tape.entries[index]
         if isinstance(entry.primitive, Join):
-            found = _joined(tape, index, depth)
+            if index not in tape.joined:
+                tape.joined[index] = _joined(tape, index, depth)
+            found = tape.joined[index]
             break
         if not isinstance(entry.primitive, (Take, Broadcast, Shift, Scale)):
             return None
@@ -166,7 +198,7 @@ def checked(codes: np.ndarray, *chosen: np.ndarray) -> np.ndarray:
     """
     if codes.dtype.kind not in "iu":
         return codes
-    large = codes[(codes > _LARGEST_CODE) | (codes < -_LARGEST_CODE)]
+    large = codes[(codes > EXACT) | (codes < -EXACT)]
     if large.size and not np.isin(large, np.concatenate([large[:0], *chosen])).all():
         raise NotAffine("computes codes beyond 24 bits")
     return codes
@@ -192,7 +224,7 @@ def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
     if isinstance(primitive, Shift) and primitive.where is not None:
         return None
     constant = np.asarray(primitive.constant, dtype=np.float64)
-    if not np.array_equal(constant, np.rint(constant)) or np.abs(constant).max() > _LARGEST_CODE:
+    if not np.array_equal(constant, np.rint(constant)) or np.abs(constant).max() > EXACT:
         return None
     made = combined([found], [constant.astype(np.int64)], shape)
     if made is None:

@@ -92,7 +92,8 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
         if not along:
             return input
         whole = isinstance(input, np.ndarray) and input.dtype.kind in "iu"
-        if whole and function is reduction.mean:
+        integer = isinstance(input, Affine) and input.kind != "f"
+        if (whole or integer) and function is reduction.mean:
             raise NotAffine("averages whole numbers")
         result = function(input, axis=along, keepdims=keep_dims)
         return np.asarray(result).astype(input.dtype) if whole else result

@@ -14,6 +14,7 @@ from converter.semantics.onnx import indexing
 from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.affine import check_size
+from converter.tracing.codes import kind_of
 
 
 def whole(values: Any, what: str) -> list[int]:
@@ -233,7 +234,9 @@ def roll(input: Any, shift: Any, axis: Any) -> Any:
     return movement.roll(input, shift=whole(shift, "a shift"), axis=whole(axis, "an axis"))
 
 
-def one_hot(indices: Any, depth: Any, on_value: Any, off_value: Any, *, axis: int = -1) -> Any:
+def one_hot(
+    indices: Any, depth: Any, on_value: Any, off_value: Any, *, axis: int = -1, T: Any = "float32"
+) -> Any:
     if traced(on_value) or traced(off_value):
         raise NotAffine("marks codes by values that depend on the input")
     if not traced(indices):
@@ -241,7 +244,8 @@ def one_hot(indices: Any, depth: Any, on_value: Any, off_value: Any, *, axis: in
 
         return encode(indices, depth, np.array([off_value, on_value]), axis=axis)
     high, low = float(np.asarray(on_value)), float(np.asarray(off_value))
-    return functions.one_hot(indices, number(depth, "a depth"), high, low, axis)
+    kind = kind_of(np.zeros(0, _WHOLE.get(T, np.dtype(np.float64))))
+    return functions.one_hot(indices, number(depth, "a depth"), high, low, axis).as_kind(kind)
 
 
 def matrix_band_part(input: Any, num_lower: Any, num_upper: Any) -> Any:

@@ -24,25 +24,28 @@ def bucketize(input: Any, *, boundaries: Any, T: Any) -> Any:
     edges = np.asarray(boundaries, dtype=np.float32).astype(np.float64)
     if not np.isfinite(edges).all() or (np.diff(edges) < 0).any():
         raise ValueError("has boundaries that do not rise")
-    levels = Bins(tuple(edges.tolist()), (T,) if T in ("float32", "float64") else ())
+    levels = Bins(tuple(edges.tolist()), (T if T == "float64" else "float32",))
     return recode(input, levels, np.arange(levels.count))
 
 
-def dense_bincount(input: Any, size: Any, weights: Any, *, binary_output: bool = False) -> Any:
+def dense_bincount(
+    input: Any, size: Any, weights: Any, *, T: Any = "float32", binary_output: bool = False
+) -> Any:
     """Count how often each code stands in a row, or say whether it does."""
     count = number(size, "a number of codes")
     if not 0 < count <= _MAX_WIDTH:
         raise NotAffine(f"counts {count:,} codes one by one")
     if np.ndim(input) != 2 or not traced(input):
         raise NotAffine("counts codes of all rows together")
+    kind = "i" if T in ("int32", "int64") else "f"
     if binary_output:
-        return present(input, Codes(count), np.eye(count), zeros=True)
+        return present(input, Codes(count), np.eye(count), zeros=True).as_kind(kind)
     rows = expand(input, Codes(count), np.eye(count), zeros=True)
     if traced(weights):
         raise NotAffine("weights a count by a value that depends on the input")
     if np.size(weights):
         rows = np.multiply(rows, np.expand_dims(weights, -1))
-    return np.sum(rows, axis=1)
+    return np.sum(rows, axis=1).as_kind(kind)
 
 
 def _hashed(input: Any, count: int, salt: Any, hashing: str) -> Any:

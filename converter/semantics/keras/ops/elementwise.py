@@ -100,8 +100,22 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return result
 
 
+def _changes(x: Affine, dtype: Any) -> bool:
+    """Tell whether numbers that were looked up are other ones, or wrap otherwise, after a cast."""
+    found = view(x) if x.kind in "iuw" else None
+    looked_up = [] if found is None else [one for one in found.origins if one.changed]
+    if x.kind in "uw":
+        return bool(looked_up)
+    return dtype == "int32" and any(
+        one.values is not None and np.abs(one.values.astype(np.float64)).max(initial=0) >= 2.0**31
+        for one in looked_up
+    )
+
+
 def cast(x: Any, *, dtype: Any) -> Any:
     """Cast; a code that is cast to whole numbers may still be looked up, and nothing else."""
+    if isinstance(x, Affine) and _changes(x, dtype):
+        raise NotAffine(_CUTS)
     if dtype in FLOATS:
         if isinstance(x, Affine):
             if x.kind == "c":

@@ -12,7 +12,7 @@ from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
 from converter.semantics.onnx import indexing
 from converter.semantics.onnx.refusal import traced
-from converter.tracing.codes import expand, present
+from converter.tracing.codes import expand, kind_of, present
 from converter.tracing.functions import axis_of
 
 
@@ -21,16 +21,17 @@ def take(x: Any, indices: Any, *, axis: Any = None) -> Any:
     if traced(indices):
         if traced(x):
             raise NotAffine("picks by an index that depends on the input")
+        kind = kind_of(np.asarray(x))
         table = np.asarray(x, dtype=np.float64)
         table = table.reshape(-1) if axis is None else np.moveaxis(table, axis, 0)
         rank, along = np.ndim(indices), 0 if axis is None else axis_of(axis, np.ndim(x))
         flat = table.reshape(len(table), -1)
         rows = expand(indices, Codes(len(table)), flat)
         shape = np.shape(indices)
-        rows = np.reshape(rows, (*shape, *table.shape[1:]))
+        rows = rows.reshape((*shape, *table.shape[1:]))
         # The axes in front of the one that was looked up come first again.
         order = [*range(rank, rank + along), *range(rank), *range(rank + along, np.ndim(rows))]
-        return np.transpose(rows, order)
+        return rows.transpose(order).as_kind(kind)
     if axis is None:
         x, axis = np.reshape(x, (-1,)), 0
     return indexing.gather(x, np.asarray(indices), axis=axis)
