@@ -41,6 +41,12 @@ def _or_bucket(found, bucket, start: int):
     return tf.where(found == -1, bucket, found + start)
 
 
+def _again_later(x, times: int):
+    for _ in range(times):
+        x = tf.concat([tf.where(x[:, :1] < 0, x[:, :1] + 5, x[:, :1]), x[:, 1:]], 1)
+    return x
+
+
 def _bincount(x, **settings):
     return tf.math.bincount(x, minlength=5, maxlength=5, axis=-1, **settings)
 
@@ -52,10 +58,10 @@ WHOLE: dict[str, Callable] = {
     "gather_with_an_offset_for_each": lambda x: tf.gather(T8, x + [0, 3]),
     "gather_shifted": lambda x: tf.gather(T5, (x + 1000) - 1000),
     "gather_every_other": lambda x: tf.gather(np.repeat(T5, 2, axis=0), 2 * x),
-    "gather_clipped": lambda x: tf.gather(T5, tf.clip_by_value(x, 0, 4)),
+    "gather_in_pairs": lambda x: tf.gather(T5, x // 2),
     "gather_backwards": lambda x: tf.gather(T5, 4 - x),
     "one_hot": lambda x: tf.one_hot(x, 5, dtype=f64),
-    "one_hot_of_few": lambda x: tf.one_hot(tf.minimum(x, 4), 5, 4.0, -1.0),
+    "one_hot_of_numbers": lambda x: tf.one_hot(x, 5, 4.0, -1.0),
     "equal": lambda x: tf.cast(x == 3, f64),
     "not_equal": lambda x: tf.cast(x != 0, f64),
     "either": lambda x: tf.cast((x == 1) | (x == 2), f64) - tf.cast(tf.logical_not(x == 4), f64),
@@ -75,7 +81,10 @@ WHOLE: dict[str, Callable] = {
         ),
     ),
     "hashed": lambda x: tf.gather(T5, tf.strings.to_hash_bucket_fast(tf.as_string(x), 5)),
-    "narrowed": lambda x: tf.gather(T5, tf.cast(tf.cast(x + 256, tf.uint8), tf.int32)),
+    "small_numbers_cast": lambda x: tf.cast(
+        tf.square(tf.cast(tf.cast(x % 200, tf.uint8), tf.int32)), f64
+    ),
+    "wrapped_again_and_again": lambda x: tf.gather(T5, _again_later(x, 30)),
     "joined": lambda x: tf.gather(T8, tf.concat([x, x + 1], axis=1)),
     "code_and_number": lambda x: tf.gather(T5, x)[..., 0] + tf.cast(x, f64),
     "known_code_and_number": lambda x: tf.cast(x % 3, f64) * 2.0 - tf.cast(x, f64),
@@ -129,6 +138,13 @@ NUMBERS: dict[str, Callable] = {
 }
 
 
+def _again(x, times: int):
+    """Read a code several times in each step: what is read must not be computed as often."""
+    for _ in range(times):
+        x = tf.where(x < 0, x + 5, x)
+    return x
+
+
 def _two_columns(x, function):
     return function(x[:, 0], x[:, 1])
 
@@ -157,6 +173,18 @@ REFUSED: dict[str, Callable] = {
     "text_of_a_computed_number": lambda x: tf.gather(
         T5, tf.strings.to_hash_bucket_fast(tf.as_string(x + 1), 5)
     ),
+    "mean_of_whole_numbers": lambda x: tf.cast(
+        tf.reduce_mean(tf.gather(tf.constant([1, 2, 4, 7, 9]), x), 1, keepdims=True), f64
+    ),
+    "small_numbers_that_wrap": lambda x: tf.cast(
+        tf.gather(tf.constant([200, 100, 7, 250, 255], tf.uint8), x) + 100, f64
+    ),
+    "division_by_a_code": lambda x: tf.cast(7 // x, f64),
+    "too_many_steps": lambda x: tf.gather(T5, _again(x, 400)),
+    "clipped": lambda x: tf.gather(T5, tf.clip_by_value(x, 0, 4)),
+    "capped": lambda x: tf.one_hot(tf.minimum(x, 2), 3),
+    "told_apart_by_a_threshold": lambda x: tf.gather(T5, tf.where(x >= 18, 1, 0)),
+    "narrowed": lambda x: tf.gather(T5, tf.cast(tf.cast(x + 256, tf.uint8), tf.int32)),
     "size_as_code": lambda x: tf.cast(tf.equal(x, tf.shape(x)[0]), f64),
     "row_as_code": lambda x: tf.cast(tf.equal(x, tf.range(tf.shape(x)[0])[:, None]), f64),
 }
@@ -233,7 +261,7 @@ KERAS: dict[str, Callable] = {
     "shifted": lambda x: layers.Embedding(8, 2)(ops.add(x, 3)),
     "remainder": lambda x: layers.Embedding(3, 2)(ops.mod(x, 3)),
     "one_hot_of_a_remainder": lambda x: ops.one_hot(ops.mod(x, 3), 3),
-    "clipped": lambda x: layers.Embedding(5, 2)(ops.clip(x, 0, 4)),
+    "halves": lambda x: layers.Embedding(5, 2)(ops.floor_divide(x, 2)),
     "token": lambda x: layers.Dense(1)(ops.cast(ops.equal(x, 3), "float64")),
     "tokens": lambda x: layers.Dense(1)(
         ops.cast(ops.logical_or(ops.equal(x, 3), ops.not_equal(1, x)), "float64")
@@ -257,13 +285,11 @@ def test_operations_of_keras(tmp_path, name):
 
 
 def test_a_number_modulo_a_code_is_no_remainder(tmp_path):
-    """What is looked up for a code is 7 modulo it, and not its remainder modulo 7."""
     x = keras.Input((1,), dtype="int32", name="x")
     model = keras.Model(x, layers.Embedding(9, 2)(ops.mod(7, x + 1)))
     model.save(tmp_path / "m.keras")
-    data = np.arange(9, dtype=np.int32)[:, None]
-    predicted = converter.fold(tmp_path / "m.keras").predict(data)
-    np.testing.assert_allclose(predicted, np.asarray(model(data))[:, 0], atol=1e-6)
+    with pytest.raises(converter.Rejected, match="divides a code by zero"):
+        converter.fold(tmp_path / "m.keras")
 
 
 def _lookup_of(folder, table) -> str:
@@ -332,6 +358,26 @@ def test_a_code_that_the_network_does_not_know_is_refused_by_row(tmp_path):
     path, _ = _saved(tmp_path, WHOLE["gather_counted_from_the_end"], tf.int32)
     with pytest.raises(ValueError, match="row 2, which the network does not know"):
         converter.fold(path).predict(np.array([[0, 4], [1, -1]]))
+
+
+@pytest.mark.parametrize("suffix", ["keras", "saved_model"])
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [
+        (lambda x: x - 2010, range(2010, 2020)),
+        (lambda x: x // 10, range(100)),
+        (lambda x: x + 3, range(-3, 7)),
+    ],
+)
+def test_all_codes_that_a_table_takes_are_levels(tmp_path, suffix, code, known):
+    x = keras.Input((1,), dtype="int32", name="x")
+    model = keras.Model(x, layers.Flatten()(layers.Embedding(10, 1)(code(x))))
+    path = tmp_path / f"m.{suffix}"
+    model.save(path) if suffix == "keras" else model.export(path, verbose=False)
+    folded = converter.fold(path)
+    data = np.array(known, np.int32)[:, None]
+    assert [name.split("[")[1] for name in folded.feature_names] == [f"{one}]" for one in known]
+    np.testing.assert_allclose(folded.predict(data), np.asarray(model(data)), atol=1e-6)
 
 
 def test_exports_of_a_whole_table(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine, TooLarge
-from converter.levels import MAX_LEVELS, Bins, Codes, Levels, Vocabulary
+from converter.levels import EXACT, MAX_LEVELS, Bins, Codes, Levels, Vocabulary
 from converter.tracing.affine import Affine, Tape, check_size
 from converter.tracing.primitives import Source, finite
 from converter.tracing.views import Origin, View, view
@@ -246,26 +246,35 @@ def _resolved(
 
 
 def _known_codes(origin: Origin, levels: Codes, table: np.ndarray) -> tuple[Levels, np.ndarray]:
-    """Return the raw values that a function turns into the codes of a table.
+    """Return the raw values that a function turns into the codes of a table: all there are.
 
-    They are the codes themselves, if it maps these to codes (negative ones may then stand for
-    others: no table holds them), or run along with them. A raw value that it turns into no code
-    is an error in the network, and no level.
+    Where the lower half of them does what the upper half does (negative codes that are counted
+    from the end of the table), it is left out, as an Embedding has no levels for them either.
+
+    Raises
+    ------
+    NotAffine
+        If there are none, or no end of them.
     """
-    codes = np.arange(levels.size)
-    best = np.zeros(0, dtype=np.int64)
-    for first in (0, -int(origin.of(np.zeros(1, dtype=np.int64))[0])):
-        raw = codes + first
-        place = levels.match(origin.of(raw))
-        if (place >= 0).all():
-            best = raw
-            break
-        best = max(best, raw[place >= 0], key=len)
-    if not best.size:
+    offset = abs(int(origin.of(np.zeros(1, dtype=np.int64))[0]))
+    reach = min(max(4 * levels.size, 1 << 12) + 2 * offset, EXACT // 4)
+    raw = np.arange(-reach, reach + 1)
+    place = levels.match(origin.of(raw))
+    known = np.flatnonzero(place >= 0)
+    powers = 1 << np.arange(EXACT.bit_length() - 1)
+    far = np.concatenate([-powers, powers, 1 - powers, powers - 1])
+    if (levels.match(origin.of(far[np.abs(far) >= reach])) >= 0).any() or (
+        known.size and (known[0] == 0 or known[-1] == len(raw) - 1)
+    ):
+        raise NotAffine("turns any number of codes into one, so that they are no levels")
+    half, odd = divmod(len(known), 2)
+    if half and not odd and np.array_equal(place[known[:half]], place[known[half:]]):
+        known = known[half:]
+    if not known.size:
         raise NotAffine(NO_CODE)
-    whole = len(best) == levels.size and not best[0]
-    own = levels if whole else Vocabulary(tuple(best.tolist()), buckets=0)
-    return own, table[levels.match(origin.of(best))]
+    best = raw[known]
+    own = levels if np.array_equal(best, np.arange(levels.size)) else None
+    return own or Vocabulary(tuple(best.tolist()), buckets=0), table[place[known]]
 
 
 def _looked_up(
