@@ -68,6 +68,11 @@ class Levels:
         """The raw value of each level as a number, where each level has just one."""
         return None
 
+    @property
+    def strangers(self) -> range:
+        """The levels of values that are not known by name."""
+        return range(0)
+
     def read_as(self, dtype: str) -> Levels:
         """Return the levels of raw values that are first rounded to a type."""
         return self
@@ -172,6 +177,10 @@ class Vocabulary(Levels):
     def text(self) -> bool:
         """Whether the tokens are strings."""
         return any(isinstance(token, str) for token in (*self.tokens, self.mask))
+
+    @property
+    def strangers(self) -> range:
+        return range(self.start - self.buckets, self.start)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

@@ -351,8 +351,9 @@ def test_unknown_words_are_the_networks_unknown_level():
     frame.loc[:40, "occupation"] = "astronaut"
     made = converter.convert(FIXTURES / "marriages.keras", frame, "rate_marriage")
     assert "C(occupation)[student]" in made.results.params
-    # The first level that occurs is now the unknown one, and so the base.
-    assert any("'[UNK]' (the base)" in caveat for caveat in made.caveats)
+    # A level without a name is no base as long as one with a name occurs.
+    assert any("'managerial' (the base)" in caveat for caveat in made.caveats)
+    assert "C(occupation)[[UNK]]" in made.results.params
     np.testing.assert_allclose(
         made.results.fittedvalues, made.model.predict(frame)[:, 0], rtol=1e-12
     )
@@ -658,3 +659,30 @@ def test_a_shipped_export_is_the_same_regression():
     assert list(export.results.params.index) == list(archive.results.params.index)
     np.testing.assert_allclose(export.results.params, archive.results.params, rtol=1e-12)
     np.testing.assert_allclose(export.results.bse, archive.results.bse, rtol=1e-12)
+
+
+def test_words_that_the_network_does_not_know_are_no_base_and_are_told(tmp_path):
+    word, x = keras.Input((1,), dtype="string", name="zone"), keras.Input((1,), name="x")
+    lookup = layers.StringLookup(vocabulary=["north", "south"], output_mode="one_hot")
+    both = layers.Concatenate()([lookup(word), x])
+    keras.Model([word, x], layers.Dense(1)(both)).save(tmp_path / "m.keras")
+    rng = np.random.default_rng(1)
+    zone = rng.choice(["north", "south", "mars"], 60)
+    table = pd.DataFrame({"zone": zone, "x": rng.normal(size=60), "y": rng.normal(size=60)})
+    made = converter.convert(tmp_path / "m.keras", table, "y")
+    assert [name for name in made.results.params.index if "zone" in name] == [
+        "C(zone)[[UNK]]",
+        "C(zone)[south]",
+    ]
+    assert not any("spelled as in training" in one for one in made.caveats)
+    loud = table.assign(zone=[one.upper() for one in zone])
+    loud.loc[0, "zone"] = "north"
+    made = converter.convert(tmp_path / "m.keras", loud, "y")
+    assert any("59 of 60" in one and "spelled as in training" in one for one in made.caveats)
+    with pytest.raises(converter.DataError, match="a mapping from column to level"):
+        converter.convert(tmp_path / "m.keras", table, "y", base=["zone"])
+
+
+def test_what_is_no_path_is_told_to_be_saved():
+    with pytest.raises(TypeError, match=r"not a Sequential; save it first"):
+        converter.fold(keras.Sequential())

@@ -38,7 +38,14 @@ def read(path: str | os.PathLike[str], signature: str | None = None) -> Network:
         If the file cannot be read, is damaged, hostile, or none of these formats.
     ValueError
         If there is no such signature, or several of which none was chosen.
+    TypeError
+        If what is given is no path.
     """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"expected the path of a saved model, not a {type(path).__name__}; save it first "
+            "(model.save('m.keras'))"
+        )
     shown = os.fsdecode(path)
     try:
         network = _read(Path(shown), shown, signature)

@@ -89,6 +89,8 @@ def code(
     DataError
         If a value is not a level, or a base level does not occur or is of no category.
     """
+    if base is not None and not isinstance(base, Mapping):
+        raise DataError("base is a mapping from column to level, such as {'column': 'level'}")
     wanted = {str(name): str(level) for name, level in (base or {}).items()}
     parts: list[_Part] = []
     start = 0
@@ -158,6 +160,13 @@ def _category(
             f"{absent} of the {len(labels)} levels of {shown} {verb} in no row: nothing can be "
             f"said about {noun}, and {rest} left out."
         )
+    strange = sum(int(np.isin(found, one.levels.strangers).sum()) for found in matched)
+    if 2 * strange > sum(map(len, matched)):
+        sentences.append(
+            f"Most values of {shown} ({strange} of {sum(map(len, matched))}) are none that the "
+            f"network knows ({', '.join(labels[one.levels.strangers.stop :][:6])}, ...): is the "
+            "column spelled as in training?"
+        )
     first = -1
     if one.exhaustive:
         first = _base(one, name, present, base, source)
@@ -187,7 +196,8 @@ def _category(
 def _base(one: Variable, name: str, present: np.ndarray, wanted: str | None, source: str) -> int:
     assert one.levels is not None
     if wanted is None:
-        return int(present[0])
+        named = [level for level in present if level not in one.levels.strangers]
+        return int(named[0] if named else present[0])
     labels = one.levels.labels
     occurring = [labels[level] for level in present]
     if wanted not in occurring:
