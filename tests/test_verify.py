@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import FIXTURES
+from keras import layers
 from onnx import TensorProto, helper
 from onnx_zoo import Graph
 
@@ -123,3 +125,11 @@ def test_the_bound_holds_and_is_no_boast(tmp_path, depth):
     assert found.agrees
     # A bound that is thousands of times too wide would find no mistake.
     assert 1e-4 < found.ratio <= 1.0
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_coarsest_type_on_the_way_decides_what_rounding_may_make(tmp_path, policy):
+    head = layers.Dense(1, dtype="float32")
+    body = layers.Dense(8, dtype=keras.DTypePolicy(policy))
+    keras.Sequential([keras.Input((4,)), body, head]).save(tmp_path / "m.keras")
+    assert converter.verify(tmp_path / "m.keras", points=20).agrees
