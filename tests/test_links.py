@@ -132,6 +132,15 @@ def softmax_with_temperature(g):
     return g.add("Softmax", g.add("Div", _eta(g, 3), g.constant(2.5)), axis=1)
 
 
+def two_softmaxes(g):
+    narrow, wide = g.add("Softmax", _eta(g, 2), axis=1), g.add("Softmax", _eta(g, 3), axis=1)
+    return g.add("Concat", narrow, wide, axis=1)
+
+
+def two_exponentials(g):
+    return g.add("Concat", g.add("Exp", _eta(g)), g.add("Exp", _eta(g, 3)), axis=1)
+
+
 def softmax_repeated(g):
     p = g.add("Unsqueeze", g.add("Softmax", _eta(g, 3), axis=1), g.integers(1))
     return g.add("Tile", p, g.integers(1, 2, 1))
@@ -225,6 +234,8 @@ LINKS = {
     softmax_of_groups: "softmax",
     softmax_of_a_middle_axis: "softmax",
     softmax_with_temperature: "softmax",
+    two_softmaxes: "softmax",
+    two_exponentials: "log",
     softmax_repeated: "softmax",
     softmax_with_each_element_repeated: "softmax",
     mean_of_a_repeated_softmax: "softmax",
@@ -299,6 +310,12 @@ def capped_exp(g):
     return g.add("Min", g.add("Exp", _eta(g)), g.constant(1e30))
 
 
+def two_softmaxes_cut_up(g):
+    p, q = (g.add("Softmax", _eta(g, 3), axis=1) for _ in range(2))
+    first = g.add("Gather", p, g.integers(0, 1), axis=1)
+    return g.add("Concat", first, g.add("Gather", q, g.integers(2), axis=1), axis=1)
+
+
 def one_of_three_repeated(g):
     p = g.add("Softmax", _eta(g, 3), axis=1)
     return g.add("Gather", p, g.integers(0, 1, 2, 2), axis=1)
@@ -368,6 +385,7 @@ NO_LINKS = [
     clipped_inside,
     relu_of_a_tanh,
     capped_exp,
+    two_softmaxes_cut_up,
     one_of_three_repeated,
     sum_of_a_repeated_softmax,
     two_of_three,

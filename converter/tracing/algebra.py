@@ -227,6 +227,16 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Linked:
         first.groups is None or all(_same_groups(part, first) for part in arrays)
     ):
         return replace(first, place=joined(lambda p: p.place), scale=scale, shift=shift)
+    if all(np.array_equal(np.sort(p.place, axis=None), np.arange(p.base.size)) for p in arrays):
+        # Each is whole: the arguments can be joined as the values are, row by row.
+        base = np.concatenate([part.argument() for part in arrays], axis=axis)
+        groups = None
+        if first.groups is not None:
+            starts = np.cumsum([0, *(int(part.groups.max()) + 1 for part in arrays)])
+            own = [p.groups.reshape(-1)[p.place] + n for p, n in zip(arrays, starts, strict=False)]
+            groups = np.concatenate(own, axis=axis)
+        place = np.arange(base.size).reshape(base.shape)
+        return replace(first, base=base, place=place, scale=scale, shift=shift, groups=groups)
     # Several bases become one, with the arguments one behind the other.
     bases = [part.base.reshape((part.base.size,)) for part in arrays]
     starts = np.cumsum([0, *(base.size for base in bases)])
