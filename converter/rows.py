@@ -163,12 +163,20 @@ def _one_row(
             return None
     sizes = {size for entry in one.tape.entries for size in entry.shape}
     for rows in sorted({2, 3, *sizes} - {0, 1})[:_SIZES_TRIED]:
-        try:
-            trace(network, shapes(rows), outputs, rules)
-        except ModelFileError:
-            continue
-        return None
+        if _takes(network, shapes(rows), outputs, rules):
+            return None
     return one
+
+
+def _takes(
+    network: Network, shapes: list[tuple[int, ...]], outputs: Sequence[Output], rules: Rules
+) -> bool:
+    """Tell whether a network can be run on inputs of some shapes."""
+    try:
+        trace(network, shapes, outputs, rules)
+    except ModelFileError:
+        return False
+    return True
 
 
 def _fixed_rows(
@@ -180,13 +188,8 @@ def _fixed_rows(
     """Return the number of rows that a network fixes inside; None if none is found."""
     if len(network.nodes) > _LARGEST_TRIED:
         return None
-    for rows in _USUAL_SIZES:
-        try:
-            trace(network, shapes(rows), outputs, rules)
-        except ModelFileError:
-            continue
-        return rows
-    return None
+    taken = (rows for rows in _USUAL_SIZES if _takes(network, shapes(rows), outputs, rules))
+    return next(taken, None)
 
 
 def _mixing(outputs: Sequence[Output], two: Trace, three: Trace) -> list[Finding]:

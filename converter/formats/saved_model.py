@@ -30,7 +30,7 @@ from converter.formats.tensorflow_effects import (
 from converter.formats.tensorflow_protos import SCHEMA, TYPES
 from converter.formats.tensorflow_tables import contents
 from converter.formats.tensorflow_training import told
-from converter.formats.tensorflow_values import attributes
+from converter.formats.tensorflow_values import attributes, constant
 from converter.network import Graph, Input, Network, Node, Output, captured_edges
 
 _NAME = "saved_model.pb"
@@ -431,9 +431,7 @@ class _Model:
         if not 0 <= place < len(self.objects):
             return None
         name = self.objects[place].get("constant", {}).get("operation", "")
-        node = self.nodes.get(name, {})
-        value = attributes(node).get("value") if node.get("op") == "Const" else None
-        return value if isinstance(value, np.ndarray) else None
+        return constant(self.nodes.get(name, {}))
 
     def _variable(self, place: int, record: dict[str, Any]) -> np.ndarray:
         if self._checkpoint is None:

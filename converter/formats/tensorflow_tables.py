@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ModelFileError
-from converter.formats.tensorflow_values import attributes
+from converter.formats.tensorflow_values import constant
 
 # A table that is filled once, and what fills it. What is read from a text file is not followed.
 _TABLES = frozenset({"HashTable", "HashTableV2"})
@@ -25,9 +25,9 @@ Contents = tuple[np.ndarray, np.ndarray]
 def contents(
     place: int,
     objects: Sequence[Mapping[str, Any]],
-    functions: Mapping[str, Mapping[str, Any]],
+    functions: Mapping[str, dict[str, Any]],
     bound: Mapping[str, Sequence[int]],
-    constant: Callable[[int], np.ndarray | None],
+    numbers: Callable[[int], np.ndarray | None],
 ) -> Contents | None:
     """Return a table's keys and values, each of shape (n,).
 
@@ -41,7 +41,7 @@ def contents(
         FunctionDef messages by name.
     bound : mapping of str to sequence of int
         The objects that functions are bound to.
-    constant : callable
+    numbers : callable
         Returns the numbers of an object, or None if it is no constant.
 
     Returns
@@ -75,10 +75,8 @@ def contents(
 
     def value(reference: str) -> np.ndarray | None:
         if reference in given:
-            return constant(given[reference])
-        node = inner.get(reference, {})
-        found = attributes(node).get("value") if node.get("op") == "Const" else None
-        return found if isinstance(found, np.ndarray) else None
+            return numbers(given[reference])
+        return constant(inner.get(reference, {}))
 
     inputs = [one for one in fills[0].get("input", ()) if not one.startswith("^")]
     if len(inputs) != 3 or given.get(inputs[0]) != place:

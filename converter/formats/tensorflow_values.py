@@ -86,6 +86,12 @@ def attributes(node: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def constant(node: dict[str, Any]) -> np.ndarray | None:
+    """Return what a Const node holds; None if it is no such node, or holds nothing."""
+    found = attributes(node).get("value") if node.get("op") == "Const" else None
+    return found if isinstance(found, np.ndarray) else None
+
+
 def _value(record: dict[str, Any]) -> Any:
     if not record:
         return None

@@ -227,13 +227,12 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Linked:
         first.groups is None or all(_same_groups(part, first) for part in arrays)
     ):
         return replace(first, place=joined(lambda p: p.place), scale=scale, shift=shift)
+    apart, groups = _numbered_apart(arrays), None
     if all(np.array_equal(np.sort(p.place, axis=None), np.arange(p.base.size)) for p in arrays):
         # Each is whole: the arguments can be joined as the values are, row by row.
         base = np.concatenate([part.argument() for part in arrays], axis=axis)
-        groups = None
-        if first.groups is not None:
-            starts = np.cumsum([0, *(int(part.groups.max()) + 1 for part in arrays)])
-            own = [p.groups.reshape(-1)[p.place] + n for p, n in zip(arrays, starts, strict=False)]
+        if apart is not None:
+            own = [groups[p.place] for groups, p in zip(apart, arrays, strict=True)]
             groups = np.concatenate(own, axis=axis)
         place = np.arange(base.size).reshape(base.shape)
         return replace(first, base=base, place=place, scale=scale, shift=shift, groups=groups)
@@ -243,15 +242,22 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Linked:
     place = np.concatenate(
         [part.place + start for part, start in zip(arrays, starts[:-1], strict=True)], axis=axis
     )
-    groups = None
-    if first.groups is not None:
-        counts = np.cumsum([0, *(int(part.groups.max()) + 1 for part in arrays)])
-        groups = np.concatenate(
-            [p.groups.reshape(-1) + n for p, n in zip(arrays, counts[:-1], strict=True)]
-        )
+    if apart is not None:
+        groups = np.concatenate(apart)
     return replace(
         first, base=np.concatenate(bases), place=place, scale=scale, shift=shift, groups=groups
     )
+
+
+def _numbered_apart(arrays: Sequence[Linked]) -> list[np.ndarray] | None:
+    """Return the groups of each value's flat base, no number used twice; None without groups."""
+    found, start = [], 0
+    for part in arrays:
+        if part.groups is None:
+            return None
+        found.append(part.groups.reshape(-1) + start)
+        start += int(part.groups.max()) + 1
+    return found
 
 
 def total(
@@ -259,19 +265,19 @@ def total(
 ) -> Any:
     """Sum exponentials into a softmax's denominator, or probabilities that sum to one."""
     axes = tuple(range(a.ndim)) if axis is None else tuple(int(i) for i in np.atleast_1d(axis))
-    if sums_to_one(a, axes):
-        gone = {axis % a.ndim for axis in axes}
-        kept = [1 if axis in gone else size for axis, size in enumerate(a.shape)]
-        return np.ones(kept if keepdims else _dropped(a.shape, axes))
     first = _first(a.place, axes)
-    if a.function in (*SINGLE, "softmax") and a.size and np.all(a.place == first):
+    summed: Any
+    if sums_to_one(a, axes):
+        summed = np.ones(first.shape)
+    elif a.function in (*SINGLE, "softmax") and a.size and np.all(a.place == first):
         scale, shift = (
             np.sum(np.broadcast_to(part, a.shape), axis=axes, keepdims=True)
             for part in (a.scale, a.shift)
         )
         summed = _unless_constant(replace(a, place=first, scale=scale, shift=shift))
-        return summed if keepdims else np.squeeze(summed, axis=axes)
-    return _reduced(_exponentials(a, axes), axes, keepdims)
+    else:
+        return _reduced(_exponentials(a, axes), axes, keepdims)
+    return summed if keepdims else np.squeeze(summed, axis=axes)
 
 
 def _first(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
@@ -283,11 +289,6 @@ def _first(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
 def _unless_constant(a: Linked) -> Any:
     """Return the value, or the constant that it is if it does not depend on its argument."""
     return a if np.any(a.scale) else np.array(np.broadcast_to(a.shift, a.shape))
-
-
-def _dropped(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    gone = {axis % len(shape) for axis in axes}
-    return tuple(size for axis, size in enumerate(shape) if axis not in gone)
 
 
 def _exponentials(a: Linked, axes: tuple[int, ...]) -> Linked:
@@ -310,7 +311,7 @@ def _reduced(a: Linked, axes: tuple[int, ...], keepdims: bool) -> Linked:
     group = a.groups.reshape(-1)[a.place] if a.function in _PER_GROUP else a.place
     place = _first(group, axes)
     if not keepdims:
-        place = place.reshape(_dropped(a.shape, axes))
+        place = np.squeeze(place, axis=axes)
     return replace(a, place=place, scale=np.ones(()), shift=np.zeros(()))
 
 

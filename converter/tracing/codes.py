@@ -17,7 +17,7 @@ from converter.errors import NotAffine, TooLarge
 from converter.levels import EXACT, MAX_LEVELS, Bins, Codes, Levels, Vocabulary
 from converter.tracing.affine import Affine, Tape, check_size
 from converter.tracing.primitives import Source, finite
-from converter.tracing.views import Origin, View, view
+from converter.tracing.views import ZERO, Origin, View, view
 
 NO_CODE = "looks up a number that is computed, and no code of an input"
 
@@ -179,8 +179,6 @@ def present(value: Any, levels: Levels, table: np.ndarray, *, zeros: bool = Fals
     own, rows = _resolved(value.tape, origin, levels, table, zeros)
     if (np.count_nonzero(rows, axis=0) > 1).any():
         raise NotAffine("marks the presence of several levels by one number")
-    tape = value.tape
-    tape.looked_up += 1
     groups = found.place.reshape(-1, found.place.shape[-1])
     row, group, members = _rows(value.tape, origin.entry, groups)
     source = _indicators(value.tape, origin.entry, members, own)
@@ -256,7 +254,7 @@ def _known_codes(origin: Origin, levels: Codes, table: np.ndarray) -> tuple[Leve
     NotAffine
         If there are none, or no end of them.
     """
-    offset = abs(int(origin.of(np.zeros(1, dtype=np.int64))[0]))
+    offset = abs(int(origin.of(ZERO)[0]))
     reach = min(max(4 * levels.size, 1 << 12) + 2 * offset, EXACT // 4)
     raw = np.arange(-reach, reach + 1)
     place = levels.match(origin.of(raw))
@@ -281,7 +279,6 @@ def _looked_up(
     tape: Tape, entry: int, levels: Levels, table: np.ndarray, places: np.ndarray
 ) -> Affine:
     """Return the table's rows for some elements of an input, shape (elements, columns)."""
-    tape.looked_up += 1
     row, group, members = _rows(tape, entry, places[:, None])
     source = _indicators(tape, entry, members, levels)
     return _gathered(np.matmul(source, table), row, group)
@@ -309,6 +306,7 @@ def _rows(tape: Tape, entry: int, groups: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _indicators(tape: Tape, entry: int, members: np.ndarray, levels: Levels) -> Affine:
     """Return the indicators of an input's elements: the same ones where they are asked again."""
+    tape.looked_up += 1
     place, rows = tape.inputs[entry]
     primitive = Indicators(place, members, levels)
     shape = (rows, len(members), levels.count)

@@ -168,18 +168,19 @@ class Linked(Operators):
         member = self.groups.reshape(-1)
         sizes = np.bincount(member)
         place = self.place.reshape(-1)
+        own = member[place]
         # What is repeated is as many softmaxes: the first of each element, the second ...
         nth = _occurrence(place)
         _, mine, present = np.unique(
-            np.stack([member[place], nth]), axis=1, return_inverse=True, return_counts=True
+            np.stack([own, nth]), axis=1, return_inverse=True, return_counts=True
         )
         mine = mine.reshape(-1)
-        if np.array_equal(present[mine], sizes[member[place]]):
+        if np.array_equal(present[mine], sizes[own]):
             return "softmax", self.argument(), mine.reshape(self.shape)
-        if np.all(sizes[member[place]] == 2):
+        if np.all(sizes[own] == 2):
             # One of two: exp(a) / (exp(a) + exp(b)) is the sigmoid of a - b.
             order = np.argsort(member, kind="stable")
-            ends = np.cumsum(sizes)[member[place]]
+            ends = np.cumsum(sizes)[own]
             pair = order[ends - 1] + order[ends - 2]
             other = replace(self, place=(pair - place).reshape(self.shape))
             return "logit", self.argument() - other.argument(), None

@@ -19,7 +19,16 @@ from converter.tracing.affine import RIGID, Affine, Tape, broadcast_to
 from converter.tracing.codes import kind_of, recode, recoded
 from converter.tracing.linked import Decided
 from converter.tracing.sizes import SizeDependent
-from converter.tracing.views import Origin, View, checked, combined, computed, view
+from converter.tracing.views import (
+    ZERO,
+    ZERO_TEXT,
+    Origin,
+    View,
+    checked,
+    combined,
+    computed,
+    view,
+)
 
 Call = Callable[[list[Any]], Sequence[Any]]
 
@@ -166,8 +175,7 @@ def _kind(tape: Tape, found: View) -> str:
     kinds = set()
     for origin in found.origins:
         text = tape.types[origin.entry] == "string"
-        raw = np.array(["0"], dtype=object) if text else np.zeros(1, dtype=np.int64)
-        kinds.add(kind_of(origin.of(raw)))
+        kinds.add(kind_of(origin.of(ZERO_TEXT if text else ZERO)))
     if not kinds <= set("iu"):
         return ""
     return "u" if "u" in kinds else "i"
@@ -183,7 +191,7 @@ def _sorted(kind: str, operands: Sequence[Any]) -> Affine | None:
     found, first = codes_of(x), constant.reshape(-1)[0]
     if (
         found is None
-        or any(origin.levels or origin.function for origin in found.origins)
+        or any(origin.changed for origin in found.origins)
         or constant.dtype.kind not in "iuO"
         or not np.all(constant == first)
     ):

@@ -18,6 +18,10 @@ from converter.tracing.primitives import Broadcast, Join, Scale, Shape, Shift, T
 _MAX_DEPTH = 50
 # Ways in which the elements of one value may come from the input.
 _MAX_ORIGINS = 1 << 12
+#: A raw value to ask functions of codes what they return; one array, whose results they remember.
+ZERO = np.zeros(1, dtype=np.int64)
+#: The same of text.
+ZERO_TEXT = np.array(["0"], dtype=object)
 # Steps in which a code may be computed.
 _MAX_STEPS = 200
 

@@ -77,7 +77,7 @@ def as_string(
     if T not in ("int32", "int64") or width != -1 or fill or scientific or shortest:
         raise NotAffine(_ANY_TEXT)
     found = codes_of(input) if isinstance(input, Affine) else None
-    if found is None or any(o.levels or o.function for o in found.origins):
+    if found is None or any(origin.changed for origin in found.origins):
         raise NotAffine(_ANY_TEXT)
     return input.as_kind("s")
 
