@@ -6,8 +6,9 @@ among finitely many levels. `Levels` says which level each raw value is, as the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -27,6 +28,7 @@ OTHER = "other"
 EXACT = 1 << 24
 
 _ROUNDED = frozenset({"float16", "float32", "float64"})
+_INT32 = 2**31 - 1
 
 
 Joint: TypeAlias = "tuple[Levels, np.ndarray, np.ndarray]"
@@ -34,7 +36,17 @@ Joint: TypeAlias = "tuple[Levels, np.ndarray, np.ndarray]"
 
 @dataclass(frozen=True)
 class Levels:
-    """A way to tell raw values apart; see its kinds below."""
+    """A way to tell raw values apart; see its kinds below.
+
+    Parameters
+    ----------
+    types : tuple of str
+        Types in which raw numbers are held before they are looked up, one after the other: that
+        of the input, and others to which it is cast. Floating point types round; a number
+        beyond the 32 bits of ``int32`` has no level.
+    """
+
+    types: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def count(self) -> int:
@@ -57,6 +69,14 @@ class Levels:
         -------
         ndarray of int, shape (n,)
         """
+        return self._found(_held(values, self.types) if self.types else np.asarray(values))
+
+    def _found(self, values: np.ndarray) -> np.ndarray:
+        """Return the level of each number as it is held, or text; see `match`."""
+        return _each(values, self._one)
+
+    def _one(self, value: Any) -> int:
+        """Return the level of one value; see `match`."""
         raise NotImplementedError
 
     def examples(self) -> list[Any]:
@@ -74,8 +94,10 @@ class Levels:
         return range(0)
 
     def read_as(self, dtype: str) -> Levels:
-        """Return the levels of raw values that are first rounded to a type."""
-        return self
+        """Return the levels of raw values that are first held in a type."""
+        if dtype not in _ROUNDED and dtype != "int32":
+            return self
+        return replace(self, types=(dtype, *self.types))
 
     def joined(self, other: Levels) -> Joint | None:
         """Return levels that tell apart what either does, if there are such.
@@ -89,6 +111,8 @@ class Levels:
         """
         if self == other:
             return self, np.arange(self.count), np.arange(self.count)
+        if self.types != other.types:
+            return None
         found = self._joined(other)
         if found is None:
             swapped = other._joined(self)
@@ -113,8 +137,12 @@ class Codes(Levels):
     def labels(self) -> tuple[str, ...]:
         return tuple(map(str, range(self.size)))
 
-    def match(self, values: np.ndarray) -> np.ndarray:
-        return _each(values, self._one)
+    def _found(self, values: np.ndarray) -> np.ndarray:
+        if values.dtype.kind not in "iuf":
+            return super()._found(values)
+        known = (values >= 0) & (values < self.size)
+        codes = np.where(known, values, 0).astype(np.int64)
+        return np.where(known & (codes == values), codes, -1)
 
     def _one(self, value: Any) -> int:
         code = whole(value)
@@ -129,7 +157,7 @@ class Codes(Levels):
 
     def _joined(self, other: Levels) -> Joint | None:
         # A code beyond one of two tables is an error in the network.
-        own = Codes(min(self.size, other.size)) if isinstance(other, Codes) else self
+        own = replace(self, size=min(self.size, other.size)) if isinstance(other, Codes) else self
         codes = np.arange(own.size)
         theirs = other.match(codes)
         return None if (theirs < 0).any() else (own, codes, theirs)
@@ -190,9 +218,6 @@ class Vocabulary(Levels):
         names += map(str, self.tokens)
         return unique(names)
 
-    def match(self, values: np.ndarray) -> np.ndarray:
-        return _each(values, self._one)
-
     @cached_property
     def _known(self) -> dict[Any, int]:
         known = {token: self.start + place for place, token in enumerate(self.tokens)}
@@ -250,7 +275,9 @@ class Vocabulary(Levels):
 
     def _joined(self, other: Levels) -> Joint | None:
         if isinstance(other, Hashed) and other.mask is None:
-            buckets = Vocabulary((), None, other.size, "bin", other.hashing, other.salt)
+            buckets = Vocabulary(
+                (), None, other.size, "bin", other.hashing, other.salt, types=other.types
+            )
         elif isinstance(other, Vocabulary):
             buckets = other
         else:
@@ -289,13 +316,9 @@ class Bins(Levels):
     ----------
     boundaries : tuple of float
         As numbers of single precision, in which TensorFlow's Bucketize holds them.
-    types : tuple of str
-        Floating point types to which raw values are rounded, one after the other: the input's,
-        and that in which the layer reads it.
     """
 
     boundaries: tuple[float, ...]
-    types: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -307,37 +330,33 @@ class Bins(Levels):
         pairs = pairwise(ends)
         return unique(f"{'(' if a == '-inf' else '['}{a}, {b})" for a, b in pairs)
 
-    def match(self, values: np.ndarray) -> np.ndarray:
+    def _found(self, values: np.ndarray) -> np.ndarray:
         try:
             numbers = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):
             return np.full(len(values), -1)
-        missing = np.isnan(numbers)
-        with np.errstate(over="ignore"):
-            for one in self.types:
-                numbers = numbers.astype(one).astype(np.float64)
         found = np.searchsorted(np.array(self.boundaries), numbers, side="right")
-        return np.where(missing, -1, found)
+        return np.where(np.isnan(numbers), -1, found)
 
     def read_as(self, dtype: str) -> Levels:
-        if dtype in _ROUNDED:
-            return Bins(self.boundaries, (dtype, *self.types))
         # TensorFlow compares whole numbers with the boundaries in 32 bits.
-        return self if self.types else Bins(self.boundaries, ("float32",))
+        whole = dtype not in _ROUNDED and not self.types
+        own = replace(self, types=("float32",)) if whole else self
+        return super(Bins, own).read_as(dtype)
 
     def examples(self) -> list[Any]:
         edges = [self.boundaries[0] - 1.0, *self.boundaries] if self.boundaries else [0.0]
         return list(edges)
 
     def _joined(self, other: Levels) -> Joint | None:
-        if not isinstance(other, Bins) or other.types != self.types:
+        if not isinstance(other, Bins):
             return None
         ends = np.array(sorted({*self.boundaries, *other.boundaries}))
         mine, theirs = (
             np.append(0, np.searchsorted(np.array(one.boundaries), ends, side="right"))
             for one in (self, other)
         )
-        return Bins(tuple(ends.tolist()), self.types), mine, theirs
+        return replace(self, boundaries=tuple(ends.tolist())), mine, theirs
 
 
 @dataclass(frozen=True)
@@ -366,9 +385,6 @@ class Hashed(Levels):
     @cached_property
     def labels(self) -> tuple[str, ...]:
         return tuple(f"bin {place}" for place in range(self.size))
-
-    def match(self, values: np.ndarray) -> np.ndarray:
-        return _each(values, self._one)
 
     def _one(self, value: Any) -> int:
         if self.hashing == "remainder":
@@ -436,6 +452,38 @@ def _objects(tokens: Sequence[Any]) -> np.ndarray:
     found = np.empty(len(tokens), dtype=object)
     found[:] = tokens
     return found
+
+
+def _held(values: np.ndarray, types: Sequence[str]) -> np.ndarray:
+    """Return raw values as they are held in some types, one after the other; text as it is.
+
+    What a type does not hold is not a number.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        result = array.copy()
+        place = [
+            i for i, one in enumerate(array.tolist()) if isinstance(one, (int, float, np.number))
+        ]
+        result[place] = _held(np.array([_double(array[i]) for i in place]), types)
+        return result
+    if array.dtype.kind not in "fiub":
+        return array
+    for one in types:
+        if one != "int32":
+            with np.errstate(over="ignore"):
+                array = array.astype(one)
+        elif array.dtype.kind == "f" or array.dtype.itemsize > 4 or array.dtype == np.uint32:
+            numbers = array.astype(np.float64)
+            array = np.where(np.abs(numbers) > _INT32, np.nan, numbers)
+    return array
+
+
+def _double(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _each(values: np.ndarray, one: Callable[[Any], int]) -> np.ndarray:

@@ -173,6 +173,21 @@ REFUSED: dict[str, Callable] = {
     "text_of_a_computed_number": lambda x: tf.gather(
         T5, tf.strings.to_hash_bucket_fast(tf.as_string(x + 1), 5)
     ),
+    # 257 is no number of eight bits, and 2049 none of eleven.
+    "rounded_to_bfloat16": lambda x: tf.gather(T5, tf.cast(tf.cast(x, tf.bfloat16), tf.int32)),
+    "rounded_to_float16": lambda x: tf.one_hot(
+        tf.cast(tf.cast(x % 3000, tf.float16), tf.int32), 3000
+    ),
+    "compared_in_bfloat16": lambda x: tf.cast(
+        tf.equal(tf.cast(x, tf.bfloat16), tf.cast(256, tf.bfloat16)), f64
+    ),
+    # 24 // 0.1 is 240 in single precision, and 239 in double.
+    "quotient_of_a_fraction": lambda x: tf.cast(x % 50, tf.float32) // 0.1,
+    "remainder_of_a_fraction": lambda x: tf.cast(x % 50, tf.float32) % 0.3,
+    "counted_below_zero": lambda x: tf.cast(_bincount(x % 5 - 2), f64),
+    "mean_of_whole_marks": lambda x: tf.cast(
+        tf.reduce_mean(tf.one_hot(x, 5, dtype=tf.int32), 1), f64
+    ),
     "mean_of_whole_numbers": lambda x: tf.cast(
         tf.reduce_mean(tf.gather(tf.constant([1, 2, 4, 7, 9]), x), 1, keepdims=True), f64
     ),
@@ -190,11 +205,11 @@ REFUSED: dict[str, Callable] = {
 }
 
 
-def _saved(folder, function: Callable, kind) -> tuple[str, Callable]:
+def _saved(folder, function: Callable, kind, columns: int = 2) -> tuple[str, Callable]:
     """Save a function of two values in each row, and the tables that it looks up."""
     module = tf.Module()
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 2), kind, name="x")])
+    @tf.function(input_signature=[tf.TensorSpec((None, columns), kind, name="x")])
     def call(x):
         return {"y": function(x)}
 
@@ -406,3 +421,83 @@ def test_exports_of_a_whole_table(tmp_path):
     order = [export.feature_names.index(name) for name in archive.feature_names]
     np.testing.assert_allclose(export.coef[:, order], archive.coef, atol=1e-6)
     assert converter.verify(tmp_path / "saved", points=20).agrees
+
+
+#: Numbers beyond 32 bits, and what is made of them there.
+WIDE: dict[str, Callable] = {
+    "bins": lambda x: tf.cast(
+        tf.raw_ops.Bucketize(input=tf.cast(x, tf.int32), boundaries=[0.0, 5.0]), f64
+    ),
+    "text": lambda x: tf.gather(
+        T5, tf.strings.to_hash_bucket_fast(tf.as_string(tf.cast(x, tf.int32)), 5)
+    ),
+    "remainder": lambda x: tf.gather(T5, tf.cast(x, tf.int32) % 5),
+    "compared": lambda x: tf.cast(tf.cast(x, tf.int32) == 3, f64),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_codes_that_wrap_around_in_a_cast_are_unknown(tmp_path, name):
+    model = _agree(tmp_path, WIDE[name], _R.integers(-9, 9, (20, 2)), tf.int64)
+    with pytest.raises(ValueError, match="4294967299"):
+        model.predict(np.array([[1, 2], [2**32 + 3, 1]]))
+
+
+def test_bins_of_whole_numbers_of_64_bits(tmp_path):
+    data = np.array([[2**32 + 1, 2], [-(2**40), 2**50]])
+    _agree(
+        tmp_path,
+        lambda x: tf.cast(tf.raw_ops.Bucketize(input=x, boundaries=[0.0, 5.0, 2.0**45]), f64),
+        data,
+        tf.int64,
+    )
+
+
+def test_the_text_of_a_number_whose_fraction_is_cut_off_is_refused(tmp_path):
+    path, _ = _saved(
+        tmp_path,
+        lambda x: tf.gather(
+            T5, tf.strings.to_hash_bucket_fast(tf.as_string(tf.cast(x, tf.int32)), 5)
+        ),
+        tf.float32,
+    )
+    with pytest.raises(converter.Rejected, match="text"):
+        converter.fold(path)
+
+
+def test_many_codes_in_many_columns(tmp_path):
+    """Each column has a table of its own; what they have in common must not be done again."""
+    offsets = np.arange(100)
+    path, call = _saved(
+        tmp_path,
+        lambda x: tf.gather(np.arange(400.0), tf.where(x < 0, x + 5, x + offsets)),
+        tf.int32,
+        columns=100,
+    )
+    data = _R.integers(0, 5, (3, 100))
+    expected = call(tf.constant(data, tf.int32))["y"]
+    np.testing.assert_allclose(converter.fold(path).predict(data), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_marks_of_small_whole_numbers_wrap_around(tmp_path, dtype):
+    x = keras.Input((2,), dtype="int32", name="x")
+    marks = ops.one_hot(x, 5, dtype=dtype)
+    model = keras.Model(x, ops.cast(marks * 200 * 2, "float32"))
+    model.save(tmp_path / "m.keras")
+    if dtype != "int32":
+        with pytest.raises(converter.Rejected, match="wrap around"):
+            converter.fold(tmp_path / "m.keras")
+        return
+    data = np.array([[2, 3], [0, 4]])
+    expected = np.reshape(model(data), (2, -1))
+    np.testing.assert_allclose(converter.fold(tmp_path / "m.keras").predict(data), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_codes_that_keras_rounds_are_refused(tmp_path, dtype):
+    x = keras.Input((2,), dtype="int32", name="x")
+    code = ops.cast(ops.cast(x + 255, dtype), "int32")
+    keras.Model(x, layers.Embedding(3000, 2)(code)).save(tmp_path / "m.keras")
+    with pytest.raises(converter.Rejected, match="no code of an input"):
+        converter.fold(tmp_path / "m.keras")

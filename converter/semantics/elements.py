@@ -12,22 +12,25 @@ import numpy as np
 
 from converter.network import Dialect, Node
 
-#: "" if it is no such function, "any" if it is; or which function it is that sorts whatever it is
-#: given into few kinds.
-Pointwise = Literal["", "any", "equal", "not equal", "remainder"]
+#: "" if it is no such function, "any" if it is; "quotient" and "remainder" if it jumps, so that
+#: what it makes of fractions depends on their rounding; the last three sort whatever they are given
+#: into few kinds.
+Pointwise = Literal["", "any", "quotient", "remainder", "equal", "not equal"]
 
 _EITHER: dict[str, Pointwise] = {
     **dict.fromkeys(
         (
             *("Abs", "Absolute", "Add", "AddV2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Cast"),
-            *("Clip", "ClipByValue", "FloorDiv", "FloorDivide", "Greater", "GreaterEqual", "Less"),
-            *("LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "Maximum"),
+            *("Clip", "ClipByValue", "Greater", "GreaterEqual", "Less", "LessEqual"),
+            *("LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "Maximum"),
             *("Minimum", "Mul", "Multiply", "Neg", "Negative", "SelectV2", "Sign"),
             *("Square", "Sub", "Subtract"),
         ),
         "any",
     ),
     "Equal": "equal",
+    "FloorDiv": "quotient",
+    "FloorDivide": "quotient",
     "FloorMod": "remainder",
     "NotEqual": "not equal",
 }
@@ -64,4 +67,4 @@ def kind_of(node: Node, dialect: Dialect) -> tuple[Pointwise, tuple[np.ndarray, 
     from converter.semantics.keras.calls import beside_operands
 
     beside, first = beside_operands(node)
-    return ("any" if kind == "remainder" and not first else kind), beside
+    return ("quotient" if kind == "remainder" and not first else kind), beside

@@ -82,8 +82,11 @@ def _assembled(tape: Tape, found: View, resolved: Sequence[tuple[Levels, np.ndar
     if not resolved:
         raise NotAffine("looks up nothing")
     parts, order = [], []
-    for number, (origin, (levels, table)) in enumerate(zip(found.origins, resolved, strict=True)):
-        chosen = np.flatnonzero(found.part.reshape(-1) == number)
+    whose = np.argsort(found.part, axis=None, kind="stable")
+    ends = np.searchsorted(found.part.reshape(-1)[whose], np.arange(1, len(resolved)))
+    for origin, (levels, table), chosen in zip(
+        found.origins, resolved, np.split(whose, ends), strict=True
+    ):
         places = found.place.reshape(-1)[chosen]
         parts.append(_looked_up(tape, origin.entry, levels, table, places))
         order.append(chosen)
@@ -226,21 +229,30 @@ def _resolved(
     """Return the levels of the raw input, and the table's row for each of them."""
     if origin.levels is None or origin.values is None:
         if origin.function is None:
-            if isinstance(levels, Bins) and tape.types[origin.entry] == "bfloat16":
-                raise NotAffine("reads its input in bfloat16, which is not supported")
-            return levels.read_as(tape.types[origin.entry]), table
+            return _read(tape, origin, levels), table
         if not isinstance(levels, Codes):
             raise NotAffine(NO_CODE)
-        return _known_codes(origin, levels, table)
+        own, table = _known_codes(origin, levels, table)
+        return _read(tape, origin, own), table
     place = levels.match(origin.values)
     if zeros and (place < 0).any():
-        return origin.levels, np.where((place < 0)[:, None], 0.0, table[place])
+        rows = table[place]
+        rows[place < 0] = 0
+        return origin.levels, rows
     if (place < 0).any():
         missing = origin.levels.labels[int(np.argmax(place < 0))]
         raise NotAffine(
             f"looks up a code that its table of {levels.count} does not have (level {missing!r})"
         )
     return origin.levels, table[place]
+
+
+def _read(tape: Tape, origin: Origin, levels: Levels) -> Levels:
+    """Return levels of raw values that are held in an input's type first."""
+    dtype = tape.types[origin.entry]
+    if dtype == "bfloat16":
+        raise NotAffine("looks up an input of the type bfloat16, which is not supported")
+    return (levels.read_as("int32") if origin.narrow else levels).read_as(dtype)
 
 
 def _known_codes(origin: Origin, levels: Codes, table: np.ndarray) -> tuple[Levels, np.ndarray]:
@@ -300,6 +312,9 @@ def _rows(tape: Tape, entry: int, groups: np.ndarray) -> tuple[np.ndarray, np.nd
     row, within = np.divmod(groups, each)
     if (row != row[:, :1]).any():
         raise NotAffine("looks up codes of several rows at once", rows=True)
+    if groups.shape[1] == 1:  # sorting rows of an array takes many times as long
+        single, group = np.unique(within, return_inverse=True)
+        return row[:, 0], group.reshape(-1), single[:, None]
     members, group = np.unique(within, axis=0, return_inverse=True)
     return row[:, 0], group.reshape(-1), members
 

@@ -96,6 +96,8 @@ def pointwise(
             return None
     if not views:
         return None
+    if kind in ("quotient", "remainder") and any(map(_fractional, [*constants, *beside])):
+        raise NotAffine("divides a code by a fraction, and cuts the result off")
     try:
         shapes = (*(one.part.shape for one in views), *(c.shape for c in constants))
         shape = np.broadcast_shapes(*shapes)
@@ -143,6 +145,10 @@ def pointwise(
     return raw if _kind(tape, raw) else None
 
 
+def _fractional(constant: np.ndarray) -> bool:
+    return constant.dtype.kind == "f" and not np.array_equal(constant, np.rint(constant))
+
+
 def _joint(origins: Sequence[Origin]) -> tuple[Levels, list[np.ndarray]] | None:
     """Return levels that tell apart what any of some codes does, and the codes of each level."""
     found: tuple[Levels, list[np.ndarray]] | None = None
@@ -185,7 +191,7 @@ def _sorted(kind: str, operands: Sequence[Any]) -> Affine | None:
     """Return what a function of few values makes of raw codes and one constant, if it is such."""
     traced = [one for one in operands if isinstance(one, Affine)]
     constants = [one for one in operands if isinstance(one, np.ndarray) and one.size]
-    if kind == "any" or len(operands) != 2 or len(traced) != 1 or len(constants) != 1:
+    if kind in ("any", "quotient") or len(operands) != 2 or len(traced) != 1 or len(constants) != 1:
         return None
     (x,), (constant,) = traced, constants
     found, first = codes_of(x), constant.reshape(-1)[0]

@@ -137,6 +137,21 @@ class Take:
         return (scatter_add(value, self.index, self.source),)
 
 
+class Held(Take):
+    """The same numbers, held in a type that may change codes: views must look at it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : str
+        ``float16`` and ``bfloat16`` round whole numbers, ``int32`` wraps those of 64 bits around.
+    """
+
+    def __init__(self, shape: Shape, dtype: str) -> None:
+        super().__init__(shape, shape)
+        self.dtype = dtype
+
+
 class Join:
     """Several values put into one: ``target.flat[index] = source.flat`` for each of them.
 

@@ -13,7 +13,7 @@ import numpy as np
 from converter.errors import NotAffine
 from converter.levels import EXACT, Levels
 from converter.tracing.affine import Affine, Tape
-from converter.tracing.primitives import Broadcast, Join, Scale, Shape, Shift, Take
+from converter.tracing.primitives import Broadcast, Held, Join, Scale, Shape, Shift, Take
 
 _MAX_DEPTH = 50
 # Ways in which the elements of one value may come from the input.
@@ -22,6 +22,8 @@ _MAX_ORIGINS = 1 << 12
 ZERO = np.zeros(1, dtype=np.int64)
 #: The same of text.
 ZERO_TEXT = np.array(["0"], dtype=object)
+# Types that do not hold all codes that there are.
+_CHANGING = frozenset({"bfloat16", "float16", "int32"})
 # Steps in which a code may be computed.
 _MAX_STEPS = 200
 
@@ -43,6 +45,8 @@ class Origin:
         one; None for the raw values themselves.
     steps : int
         How many functions that takes, one after the other.
+    narrow : bool
+        Whether raw values have been cast to 32 bits.
     """
 
     entry: int
@@ -50,6 +54,7 @@ class Origin:
     values: np.ndarray | None = None
     function: Callable[[np.ndarray], np.ndarray] | None = None
     steps: int = 0
+    narrow: bool = False
 
     @property
     def changed(self) -> bool:
@@ -97,7 +102,8 @@ def computed(origins: Sequence[Origin], make: Callable[[list[np.ndarray]], np.nd
             last[:] = [raw, make([origin.of(raw) for origin in origins])]
         return last[1]
 
-    return Origin(origins[0].entry, function=function, steps=steps)
+    narrow = any(origin.narrow for origin in origins)
+    return Origin(origins[0].entry, function=function, steps=steps, narrow=narrow)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +153,13 @@ def view(value: Affine, depth: int = 0) -> View | None:
     return found
 
 
+def held(value: Affine, dtype: str) -> Affine:
+    """Return the numbers of a value that is cast to a type; codes may be other codes there."""
+    if dtype not in _CHANGING or view(value) is None:
+        return value
+    return value.tape.record(Held(value.shape, dtype), [value], value.shape)
+
+
 def combined(
     views: Sequence[View], constants: Sequence[np.ndarray], shape: Shape
 ) -> tuple[list[tuple[list[Origin], list[Any]]], np.ndarray, np.ndarray] | None:
@@ -173,23 +186,23 @@ def combined(
     place = moved[0].place
     if not all(np.array_equal(one.place, place) for one in moved[1:]):
         return None
-    keys = [one.part.reshape(-1) for one in moved]
-    known = []
+    operands: list[tuple[np.ndarray, Any]] = [(one.part, one.origins) for one in moved]
     for constant in constants:
-        values, inverse = np.unique(np.broadcast_to(constant, shape), return_inverse=True)
-        known.append(values)
-        keys.append(inverse.reshape(-1))
-    distinct, part = np.unique(np.stack(keys), axis=1, return_inverse=True)
-    if distinct.shape[1] > _MAX_ORIGINS:
-        return None
-    cases = []
-    for case in distinct.T.tolist():
-        origins = [one.origins[number] for one, number in zip(views, case, strict=False)]
-        if len({origin.entry for origin in origins}) > 1:
+        values, own = np.unique(np.broadcast_to(constant, shape), return_inverse=True)
+        operands.append((own.reshape(shape), values))
+    part = np.zeros(shape, dtype=np.int64)
+    found: list[list[Any]] = [[]]
+    for own, choices in operands:
+        count = len(choices)
+        used, part = np.unique(part * count + own, return_inverse=True)
+        part = part.reshape(shape)
+        if len(used) > _MAX_ORIGINS:
             return None
-        given = case[len(views) :]
-        cases.append((origins, [values[n] for values, n in zip(known, given, strict=True)]))
-    return cases, part.reshape(shape), place
+        found = [[*found[n // count], choices[n % count]] for n in used.tolist()]
+    cases = [(case[: len(views)], case[len(views) :]) for case in found]
+    if any(len({origin.entry for origin in origins}) > 1 for origins, _ in cases):
+        return None
+    return cases, part, place
 
 
 def checked(codes: np.ndarray, *chosen: np.ndarray) -> np.ndarray:
@@ -215,6 +228,10 @@ def _raw(tape: Tape, index: int) -> View:
 
 
 def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
+    if isinstance(primitive, Held):
+        if primitive.dtype != "int32":
+            return None  # codes that are rounded are no codes
+        return replace(found, origins=tuple(replace(one, narrow=True) for one in found.origins))
     if isinstance(primitive, Take):
         index = primitive.index
         if index is None:

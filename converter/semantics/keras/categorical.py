@@ -165,7 +165,7 @@ def discretization(
     edges = finite(boundaries).reshape(-1).astype(np.float32).astype(np.float64)
     if (np.diff(edges) < 0).any():
         raise NotAffine("has bin_boundaries that do not rise")
-    levels = Bins(tuple(edges.tolist()), _read_in(dtype))
+    levels = Bins(tuple(edges.tolist()), types=_read_in(dtype))
     return _encoded(inputs, levels, np.arange(levels.count), levels.count, output_mode)
 
 
@@ -313,9 +313,9 @@ def _encoded(
         raise NotAffine("takes all rows for one sample")
     if depth * levels.count > 1 << 26:
         raise NotAffine(f"encodes {levels.count:,} levels one by one; an Embedding is meant here")
-    table = np.zeros((levels.count, depth))
+    table = np.zeros((levels.count, depth), dtype=bool)
     kept = np.flatnonzero(codes >= 0)
-    table[kept, codes[kept]] = 1.0
+    table[kept, codes[kept]] = True
     if mode == "one_hot":
         if rank > 1 and np.shape(inputs)[-1] == 1:
             inputs = inputs.reshape(inputs.shape[:-1])

@@ -244,7 +244,7 @@ def one_hot(
 
         return encode(indices, depth, np.array([off_value, on_value]), axis=axis)
     high, low = float(np.asarray(on_value)), float(np.asarray(off_value))
-    kind = kind_of(np.zeros(0, _WHOLE.get(T, np.dtype(np.float64))))
+    kind = kind_of(np.asarray(on_value))
     return functions.one_hot(indices, number(depth, "a depth"), high, low, axis).as_kind(kind)
 
 

@@ -24,7 +24,7 @@ def bucketize(input: Any, *, boundaries: Any, T: Any) -> Any:
     edges = np.asarray(boundaries, dtype=np.float32).astype(np.float64)
     if not np.isfinite(edges).all() or (np.diff(edges) < 0).any():
         raise ValueError("has boundaries that do not rise")
-    levels = Bins(tuple(edges.tolist()), (T if T == "float64" else "float32",))
+    levels = Bins(tuple(edges.tolist()), types=(T if T == "float64" else "float32",))
     return recode(input, levels, np.arange(levels.count))
 
 
@@ -37,10 +37,15 @@ def dense_bincount(
         raise NotAffine(f"counts {count:,} codes one by one")
     if np.ndim(input) != 2 or not traced(input):
         raise NotAffine("counts codes of all rows together")
+    found = codes_of(input)
+    if found is not None and any(
+        one.values is not None and one.values.min(initial=0) < 0 for one in found.origins
+    ):
+        raise NotAffine("counts codes below zero, which is an error")
     kind = "i" if T in ("int32", "int64") else "f"
     if binary_output:
-        return present(input, Codes(count), np.eye(count), zeros=True).as_kind(kind)
-    rows = expand(input, Codes(count), np.eye(count), zeros=True)
+        return present(input, Codes(count), np.eye(count, dtype=bool), zeros=True).as_kind(kind)
+    rows = expand(input, Codes(count), np.eye(count, dtype=bool), zeros=True)
     if traced(weights):
         raise NotAffine("weights a count by a value that depends on the input")
     if np.size(weights):
@@ -76,7 +81,7 @@ def as_string(
     """Write whole numbers in decimal, as they are hashed anyway."""
     if T not in ("int32", "int64") or width != -1 or fill or scientific or shortest:
         raise NotAffine(_ANY_TEXT)
-    found = codes_of(input) if isinstance(input, Affine) else None
+    found = codes_of(input) if isinstance(input, Affine) and input.kind != "c" else None
     if found is None or any(origin.changed for origin in found.origins):
         raise NotAffine(_ANY_TEXT)
     return input.as_kind("s")

@@ -20,7 +20,7 @@ from converter.tracing.affine import Affine
 from converter.tracing.linked import ACTIVATION, CHOICE, FUNCTION, Linked, UsedLink
 from converter.tracing.primitives import finite
 from converter.tracing.reach import depends_only_on
-from converter.tracing.views import view
+from converter.tracing.views import held, view
 
 #: Types of keras.config that hold floating point numbers.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -120,13 +120,13 @@ def cast(x: Any, *, dtype: Any) -> Any:
         if isinstance(x, Affine):
             if x.kind == "c":
                 raise NotAffine(_CUTS)
-            return x.as_float()
+            return held(x.as_float(), dtype)
         return x if traced(x) else np.asarray(x).astype(np.float64)
     if not isinstance(dtype, str) or dtype not in _WHOLE | {"bool"}:
         raise NotAffine(f"casts to the unknown type {dtype!r}")
     if isinstance(x, Affine):
         if x.kind in "iu" and dtype in ("int32", "int64"):
-            return x.as_kind("i")  # small ones are held exactly
+            return held(x.as_kind("i"), dtype)  # small ones are held exactly
         if dtype not in ("int32", "int64") or view(x) is None:
             raise NotAffine(_CUTS)
         return x.as_kind("c")

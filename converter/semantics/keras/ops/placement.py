@@ -10,6 +10,7 @@ from converter.errors import NotAffine
 from converter.levels import Codes
 from converter.semantics.keras.geometry import whole_numbers
 from converter.semantics.keras.layer import Layer
+from converter.semantics.keras.ops.elementwise import cast
 from converter.semantics.onnx import indexing
 from converter.semantics.onnx.refusal import traced
 from converter.tracing.codes import expand, kind_of, present
@@ -76,8 +77,8 @@ def one_hot(
     levels = _classes(num_classes)
     if not traced(x):
         raise NotAffine("encodes a constant")
-    hot = expand(x, levels, np.eye(num_classes), zeros=True)
-    return np.moveaxis(hot, -1, axis)
+    hot = expand(x, levels, np.eye(num_classes, dtype=bool), zeros=True)
+    return np.moveaxis(hot, -1, axis).as_kind(_kind(dtype))
 
 
 def multi_hot(
@@ -93,7 +94,12 @@ def multi_hot(
     levels = _classes(count)
     if not traced(inputs) or np.ndim(inputs) != 2 or axis not in (-1, 1):
         raise NotAffine("encodes sets that do not lie along the last axis")
-    return present(inputs, levels, np.eye(count))
+    return present(inputs, levels, np.eye(count, dtype=bool)).as_kind(_kind(dtype))
+
+
+def _kind(dtype: Any) -> str:
+    """Return the kind of numbers that are made in a type; by default, floating point ones."""
+    return "f" if dtype is None else kind_of(cast(np.zeros(0, np.int64), dtype=dtype))
 
 
 def _classes(count: Any) -> Codes:
