@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from converter.formats.keras_policy import computed_in
 from converter.network import Network
 from converter.tracing.affine import Affine, Tape
 from converter.tracing.primitives import (
@@ -45,23 +45,12 @@ def unit_roundoff(network: Network) -> float:
     kinds.update(str(weight.dtype) for weight in network.constants.values())
     for node in network.nodes:
         kinds.update(str(weight.dtype) for weight in node.weights.values())
-        kinds.add(_computed_in(node.attributes.get("dtype")))
+        kinds.add(computed_in(node.attributes))
         if node.operation == "Cast":
             kinds.add(_CASTS.get(node.attributes.get("to", 0), ""))
         if node.operation in _FLOAT32_SETTINGS:
             kinds.add("float32")
     return max((_ROUNDOFF[kind] for kind in kinds if kind in _ROUNDOFF), default=2.0**-24)
-
-
-def _computed_in(policy: Any) -> str:
-    """Return the type that a layer's policy names, as a word or a record; empty if none."""
-    while isinstance(policy, dict):
-        policy = policy.get("config", policy.get("name"))
-        if isinstance(policy, dict) and "name" in policy:
-            policy = policy["name"]
-    name = policy if isinstance(policy, str) else ""
-    # "int8_from_mixed_bfloat16" quantises weights and computes in the latter.
-    return name.split("_from_")[-1].removeprefix("mixed_")
 
 
 def rounding_bound(

@@ -686,3 +686,12 @@ def test_words_that_the_network_does_not_know_are_no_base_and_are_told(tmp_path)
 def test_what_is_no_path_is_told_to_be_saved():
     with pytest.raises(TypeError, match=r"not a Sequential; save it first"):
         converter.fold(keras.Sequential())
+
+
+def test_a_code_that_a_layer_rounds_on_the_way_is_refused(tmp_path):
+    """2049 is 2048 in half precision, in which a layer of that policy reads its input."""
+    x = keras.Input((2,), name="x")
+    for policy, taken in (("mixed_float16", False), ("float32", True)):
+        y = layers.Embedding(3000, 2)(layers.Reshape((2,), dtype=policy)(x))
+        keras.Model(x, y).save(tmp_path / "m.keras")
+        assert (converter.inspect(tmp_path / "m.keras").verdict != "rejected") == taken

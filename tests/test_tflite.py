@@ -141,6 +141,19 @@ def test_activations_that_follow_are_refused(tmp_path):
     assert "Relu" in {one.operation for one in converter.inspect(path).findings}
 
 
+def test_means_of_whole_marks_are_refused(tmp_path):
+    """They are cut off: of two marks, the mean is zero."""
+    x = keras.Input((2,), dtype="int32", batch_size=1, name="x")
+    marks = keras.ops.one_hot(x, 5, dtype="int32")
+
+    class Mean(layers.Layer):
+        def call(self, marks):
+            return tf.cast(tf.reduce_mean(marks, 1), tf.float32)
+
+    path = _converted(tmp_path / "m.tflite", keras.Model(x, Mean()(marks)))
+    assert "averages whole numbers" in str(converter.inspect(path).findings)
+
+
 def test_kernels_that_round_what_they_are_given_are_refused(tmp_path):
     x = keras.Input((64,), name="x")
     model = keras.Model(x, layers.Dense(1)(layers.Dense(64)(x)))

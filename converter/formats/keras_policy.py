@@ -80,6 +80,17 @@ def policy_of(config: Mapping[str, Any]) -> Quantization | str | None:
     return None if isinstance(policy, str) and policy in _FLOATS else str(policy)
 
 
+def computed_in(config: Mapping[str, Any]) -> str:
+    """Return the type in which a layer computes; empty if the layer does not say it."""
+    policy = config.get("dtype")
+    while isinstance(policy, Mapping):
+        names = [policy[key] for key in ("config", "name", "source_name") if policy.get(key)]
+        policy = names[0] if names else None
+    name = policy if isinstance(policy, str) else ""
+    # "int8_from_mixed_bfloat16" quantises weights and computes in the latter.
+    return name.split("_from_")[-1].removeprefix("mixed_")
+
+
 def _quantization(mode: Any, source: Any) -> Quantization | str:
     found = _MODE.fullmatch(mode) if isinstance(mode, str) else None
     if found is None or not (source is None or (isinstance(source, str) and source in _FLOATS)):

@@ -13,6 +13,7 @@ from typing import Any
 
 from converter.errors import NotAffine
 from converter.formats.keras_config import CUSTOM, OPERATORS, TENSORFLOW
+from converter.formats.keras_policy import computed_in
 from converter.formats.keras_wrappers import WRAPPED
 from converter.network import Node
 from converter.registry import custom_layer
@@ -79,15 +80,23 @@ def rule_for(node: Node) -> Rule:
     if layer.function is None:
         return Rule(_refusing(layer.refusal), refusal=layer.refusal, keeps_shape=layer.keeps_shape)
     operation = node.domain in (OPERATORS, TENSORFLOW)
+    typed = not operation and not _typed_by_codes(node)
+    rounds = typed and node.attributes.get("autocast") is not False
     settings = settings_of(
         layer,
         node.attributes,
         node.weights,
         operation=operation,
-        typed=not operation and not _typed_by_codes(node),
+        typed=typed,
     )
     return Rule(
-        bind(node, layer.function, settings, whole=layer.whole),
+        bind(
+            node,
+            layer.function,
+            settings,
+            whole=layer.whole,
+            dtype=computed_in(node.attributes) if rounds else "",
+        ),
         refusal=layer.refusal,
         moves=layer.moves,
         labels=layer.labels,

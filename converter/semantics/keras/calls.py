@@ -14,6 +14,7 @@ from converter.formats.keras_calls import leaves, map_leaves
 from converter.network import Node, Slot
 from converter.tracing.affine import Affine
 from converter.tracing.linked import Decided, Linked
+from converter.tracing.views import held
 
 # Call arguments that say, with these values, what is so without them.
 _IDLE: dict[str, tuple[Any, ...]] = {"training": (None, False), "mask": (None,), "name": ()}
@@ -43,6 +44,7 @@ def bind(
     settings: Mapping[str, Any],
     *,
     whole: str = "cast",
+    dtype: str = "",
 ) -> Callable[[list[Any]], tuple[Any, ...]]:
     """Return what a node computes from its operands, its call's arguments bound.
 
@@ -54,6 +56,8 @@ def bind(
         Its keyword-only arguments.
     whole : {"cast", "wraps", "kept"}
         See `Layer`.
+    dtype : str
+        The type in which floating point numbers reach the function; empty for their own.
 
     Raises
     ------
@@ -81,9 +85,11 @@ def bind(
 
         def filled(leaf: Any) -> Any:
             operand = operands[leaf.place] if isinstance(leaf, Slot) else leaf
-            if isinstance(operand, Affine) and operand.kind in kinds:
-                return operand.as_float()
-            return operand
+            if not isinstance(operand, Affine):
+                return operand
+            if operand.kind == "f" and dtype:
+                return held(operand, dtype)
+            return operand.as_float() if operand.kind in kinds else operand
 
         args, kwargs = map_leaves((arguments, given), filled)
         try:
