@@ -155,7 +155,9 @@ def normalisation(b):
 
 
 def rescaling(b):
-    b.call(layers.Rescaling(float(b.weight()), offset=float(b.weight())), b.one())
+    # Keras holds both in single precision first, whatever the layer computes in.
+    scale, offset = (float(np.float32(b.weight())) for _ in range(2))
+    b.call(layers.Rescaling(scale, offset=offset), b.one())
 
 
 def reshape(b):
