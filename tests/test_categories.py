@@ -695,3 +695,47 @@ def test_a_code_that_a_layer_rounds_on_the_way_is_refused(tmp_path):
         y = layers.Embedding(3000, 2)(layers.Reshape((2,), dtype=policy)(x))
         keras.Model(x, y).save(tmp_path / "m.keras")
         assert (converter.inspect(tmp_path / "m.keras").verdict != "rejected") == taken
+
+
+@pytest.mark.parametrize("crossed", [False, True])
+def test_a_feature_space(tmp_path, crossed):
+    """keras.utils.FeatureSpace makes a network of layers, two of which have no public name."""
+    rng = np.random.default_rng(3)
+    table = {
+        "age": rng.normal(40.0, 10.0, 200),
+        "income": rng.normal(size=200),
+        "share": rng.normal(size=200),
+        "edu": rng.choice(["a", "b", "c"], 200),
+        "code": rng.integers(0, 4, 200),
+        "word": rng.choice(["x", "y", "z"], 200),
+        "number": rng.integers(0, 50, 200),
+        "wind": rng.normal(size=200),
+    }
+    kinds = keras.utils.FeatureSpace
+    space = kinds(
+        features={
+            "age": kinds.float_normalized(),
+            "income": kinds.float(),
+            "share": kinds.float_rescaled(scale=0.5),
+            "edu": kinds.string_categorical(num_oov_indices=1),
+            "code": kinds.integer_categorical(num_oov_indices=1),
+            "word": kinds.string_hashed(num_bins=8),
+            "number": kinds.integer_hashed(num_bins=8),
+            "wind": kinds.float_discretized(num_bins=4),
+        },
+        crosses=[kinds.cross(("edu", "code"), crossing_dim=8)] if crossed else None,
+        output_mode="concat",
+    )
+    space.adapt(tf.data.Dataset.from_tensor_slices(table).batch(32))
+    inputs = space.get_inputs()
+    model = keras.Model(inputs, layers.Dense(1)(space.get_encoded_features()))
+    model.save(tmp_path / "m.keras")
+    if crossed:
+        with pytest.raises(converter.Rejected, match="crosses codes"):
+            converter.fold(tmp_path / "m.keras")
+        return
+    expected = model.predict(
+        {name: tf.constant(table[name][:, None]) for name in inputs}, verbose=0
+    )
+    found = converter.fold(tmp_path / "m.keras").predict(pd.DataFrame(table))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

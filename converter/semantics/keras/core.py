@@ -107,6 +107,7 @@ LAYERS: dict[str, Layer] = {
     "Masking": Layer(masking, whole="kept"),
     "Permute": Layer(permute, whole="kept"),
     "Reshape": Layer(reshape, whole="kept"),
+    "TFDIdentity": Layer(identity, whole="kept"),  # of keras.utils.FeatureSpace
     **dict.fromkeys(
         (
             *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout"),

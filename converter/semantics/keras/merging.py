@@ -96,4 +96,5 @@ LAYERS: dict[str, Layer] = {
     "Minimum": Layer(minimum, _CHOICE),
     "Multiply": Layer(multiply, whole="wraps"),
     "Subtract": Layer(subtract, whole="wraps"),
+    "TFDConcat": Layer(concatenate, whole="kept"),  # of keras.utils.FeatureSpace
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from converter.semantics.keras.categorical import LAYERS
 from converter.semantics.keras.ops.nonlinear import OPERATORS as KERAS
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.functions import PRODUCT
@@ -43,6 +44,9 @@ OPERATIONS: dict[str, Operation] = {
         *("Merge", "Enter", "Exit", "NextIteration", "LoopCond"),
         *("TensorListPushBack", "TensorListPopBack", "TensorListConcatV2", "EmptyTensorList"),
         "MapDefun",
+    ),
+    **_refused(
+        LAYERS["HashedCrossing"].refusal, "SparseCross", "SparseCrossV2", "SparseCrossHashed"
     ),
     **_refused(
         _STRINGS,
