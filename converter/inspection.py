@@ -431,7 +431,8 @@ def choose(network: Network, output: str | int | None) -> list[Output]:
         return outputs
     if isinstance(output, int):
         if not -len(outputs) <= output < len(outputs):
-            raise ValueError(f"there is no output {output}; the model has {len(outputs)}")
+            names = ", ".join(f"{n} ({printable(one.name)})" for n, one in enumerate(outputs[:8]))
+            raise ValueError(f"there is no output {output}; the model has {names}")
         return [outputs[output]]
     chosen = [one for one in outputs if one.name == output]
     if not chosen:

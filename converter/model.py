@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.links import inverse_link
 from converter.network import Loss, Training
-from converter.variables import Variable, element_names
+from converter.variables import Variable, doubles, element_names
 
 
 @dataclass(frozen=True)
@@ -167,23 +167,26 @@ class AffineModel:
     def _matrix(self, data: Any) -> np.ndarray:
         """Return the elements of all inputs, shape (n, elements); objects if any is a category."""
         names = self.elements
-        kind = object if self.variables else np.float64
         parts: Sequence[Any]
+
+        def cells(values: Any, names: Sequence[str]) -> np.ndarray:
+            return np.asarray(values, dtype=object) if self.variables else doubles(values, names)
+
         if hasattr(data, "columns") and not isinstance(data, Mapping):
             present = [str(name) for name in data.columns]
             if set(self.columns) <= set(present):
                 wanted = set(self.columns)
                 rows = len(data)
                 # What the network never looks at may be missing.
-                filler = np.full(rows, 0, dtype=kind)
+                filler = cells(np.zeros(rows), [])
                 data = np.column_stack(
-                    [np.asarray(data[n], dtype=kind) if n in wanted else filler for n in names]
+                    [cells(data[n], [n]) if n in wanted else filler for n in names]
                 )
             elif names_its_inputs(self.inputs):
                 missing = [name for name in self.columns if name not in present]
                 raise ValueError(f"the table has no column {', '.join(missing)}")
             else:
-                data = np.column_stack([np.asarray(data[name], dtype=kind) for name in present])
+                data = np.column_stack([cells(data[name], [name]) for name in present])
         if isinstance(data, Mapping):
             missing = [name for name, _ in self.inputs if name not in data]
             if missing:
@@ -195,7 +198,7 @@ class AffineModel:
             parts = data
         else:
             parts = [data]
-        arrays = [np.asarray(part, dtype=kind) for part in parts]
+        arrays = [cells(part, names) for part in parts]
         arrays = [a.reshape(len(a), -1) if a.ndim else a.reshape(1, 1) for a in arrays]
         matrix = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
         if matrix.shape[1] != len(names):

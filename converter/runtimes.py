@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ModelFileError, printable
+from converter.formats.keras_archive import is_weights, pair_of
 
 _SECONDS = 600
 
@@ -162,7 +163,13 @@ def _keras(path: str, names: Sequence[str], output: int) -> tuple[_Compute, str]
     import keras
     import tensorflow
 
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if Path(path).suffix == ".json" or is_weights(Path(path).name):
+        folder = Path(path).parent
+        config, weights = pair_of(Path(path))
+        model = keras.models.model_from_json((folder / config).read_text(encoding="utf-8"))
+        model.load_weights(folder / weights)
+    else:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
 
     def compute(arrays: Sequence[np.ndarray]) -> np.ndarray:
         if any(one.dtype.kind == "U" for one in arrays):

@@ -5,12 +5,51 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from converter.errors import printable
 from converter.levels import Levels
 from converter.tracing.codes import Indicators
+
+
+def doubles(values: Any, names: Sequence[str]) -> np.ndarray:
+    """Return numbers as float64.
+
+    Parameters
+    ----------
+    values : array-like
+    names : sequence of str
+        Of the elements of one row.
+
+    Raises
+    ------
+    ValueError
+        If one is no number, naming where it stands.
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        cells = np.asarray(values, dtype=object)
+        rows = cells.reshape(len(cells), -1) if cells.ndim else cells.reshape(1, 1)
+        for row, cell in enumerate(rows):
+            for place, value in enumerate(cell):
+                if not _is_number(value):
+                    name = names[place] if len(cell) == len(names) else f"column {place + 1}"
+                    shown = printable(str(value), 60)
+                    raise ValueError(
+                        f"{name!r} holds {shown!r} in row {row + 1}, which is no number"
+                    ) from None
+        raise
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +116,7 @@ class Variable:
             If a value has no level.
         """
         if self.levels is None:
-            return np.asarray(raw[:, self.elements], dtype=np.float64)
+            return doubles(raw[:, self.elements], [self.name])
         result = np.zeros((len(raw), self.width))
         for element in self.elements:
             result[np.arange(len(raw)), self.matched(raw[:, element])] = 1.0
@@ -95,9 +134,13 @@ class Variable:
         place = self.levels.match(values)
         if (place < 0).any():
             row = int(np.argmax(place < 0))
+            value = values[row]
+            shown = printable(str(value), 60)
+            found = f"{self.name!r} holds {shown!r} in row {row + 1}"
+            if isinstance(value, (str, bytes)) and not self.text:
+                raise ValueError(f"{found}, which is text; the network looks up numbers here")
             raise ValueError(
-                f"{self.name!r} holds {printable(str(values[row]), 60)!r} in row {row + 1}, which "
-                f"the network does not know (it has {_some(self.levels)})"
+                f"{found}, which the network does not know (it has {_some(self.levels)})"
             )
         return place
 

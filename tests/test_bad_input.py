@@ -13,6 +13,7 @@ import zipfile
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import FIXTURES
 from onnx import TensorProto, helper, numpy_helper
@@ -678,3 +679,33 @@ def test_a_header_that_lies_about_a_stored_size(tmp_path):
     (tmp_path / "m.keras").write_bytes(content)
     with pytest.raises(converter.ModelFileError):
         converter.fold(tmp_path / "m.keras")
+
+
+def test_text_among_numbers_is_named_with_its_place():
+    model = converter.fold(KERAS)
+    table = pd.DataFrame(np.ones((9, 6)), columns=list("abcdef")).astype(object)
+    table.loc[4, "c"] = "many"
+    with pytest.raises(ValueError, match="'c' holds 'many' in row 5"):
+        model.predict(table)
+    with pytest.raises(ValueError, match=r"regressors\[2\]' holds 'many' in row 5"):
+        model.predict(table.to_numpy())
+
+
+def test_a_covariance_that_there_is_not(tmp_path):
+    data = np.random.default_rng(0).normal(size=(30, 7))
+    with pytest.raises(ValueError, match="cov_type must be one of nonrobust"):
+        converter.convert(KERAS, data, target=6, cov_type="HC9")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("t.csv", "a,b\n1,\xe9\n".encode("latin-1"), "column 'b' holds text that is not in UTF-8"),
+        ("t.csv", "a,\xe9\n1,2\n".encode("latin-1"), "not in UTF-8"),
+        ("t.xlsx", b"PK\3\4" + bytes(90), "is a spreadsheet or an archive"),
+    ],
+)
+def test_tables_in_other_formats(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(converter.DataError, match=reason):
+        converter.convert(KERAS, tmp_path / name, target="y")

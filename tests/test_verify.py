@@ -133,3 +133,11 @@ def test_the_coarsest_type_on_the_way_decides_what_rounding_may_make(tmp_path, p
     body = layers.Dense(8, dtype=keras.DTypePolicy(policy))
     keras.Sequential([keras.Input((4,)), body, head]).save(tmp_path / "m.keras")
     assert converter.verify(tmp_path / "m.keras", points=20).agrees
+
+
+@pytest.mark.parametrize("given", ["m.json", "m.weights.h5"])
+def test_a_configuration_beside_its_weights(tmp_path, given):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    (tmp_path / "m.json").write_text(model.to_json())
+    model.save_weights(tmp_path / "m.weights.h5")
+    assert converter.verify(tmp_path / given, points=8).agrees

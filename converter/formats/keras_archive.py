@@ -48,6 +48,20 @@ def is_weights(name: str) -> bool:
 
 def read_pair(path: Path, shown: str) -> Network:
     """Read a configuration (JSON) and the weights beside it; either of the two may be given."""
+    config, weights = pair_of(path)
+    folder = Folder(path.parent)
+    text = folder.read(config, _JSON_LIMIT)
+    return _model(bytes(text), config, shown, folder, weights, "")
+
+
+def pair_of(path: Path) -> tuple[str, str]:
+    """Return the names of the configuration and of the weights, of which one is given.
+
+    Raises
+    ------
+    ModelFileError
+        If the other one is not beside it.
+    """
     names = frozenset(os.listdir(path.parent))
     if is_weights(path.name):
         stem = path.name.removesuffix(_WEIGHTS).removesuffix(_SHARDED)
@@ -67,9 +81,7 @@ def read_pair(path: Path, shown: str) -> Network:
             f"holds a configuration only; put the weights (model.save_weights()) beside it as "
             f"{printable(stem)}{_WEIGHTS}",
         )
-    folder = Folder(path.parent)
-    text = folder.read(config, _JSON_LIMIT)
-    return _model(bytes(text), config, shown, folder, weights, "")
+    return config, weights
 
 
 def _first(names: frozenset[str], wanted: Any, problem: str) -> str:

@@ -403,7 +403,8 @@ _DROPS_MASK = frozenset(
 )
 
 _RUNS_CODE = {
-    "Lambda": "carries Python code; it is never run, so nothing is known about it",
+    "Lambda": "carries Python code; it is never run, so nothing is known about it: export the "
+    "model to ONNX or SavedModel, whose graph shows what it computes",
     "TFSMLayer": "runs another saved model from a path; it is never opened",
     "TorchModuleWrapper": "runs a PyTorch module; it is never run, so nothing is known about it",
     "JaxLayer": "runs a JAX function; it is never run, so nothing is known about it",

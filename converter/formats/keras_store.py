@@ -16,7 +16,7 @@ import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.formats.hdf5 import Hdf5
-from converter.formats.keras_config import Layer, Model
+from converter.formats.keras_config import CUSTOM, Layer, Model
 from converter.formats.keras_weights import Role, numbered, snake_case
 
 #: Layers with a vocabulary, and the type of its tokens.
@@ -24,6 +24,8 @@ VOCABULARIES: dict[str, type] = {"IntegerLookup": int, "StringLookup": str}
 
 # Keras 2.12 walks a model through this attribute, which comes first in its order.
 _OLDEST = "_layer_checkpoint_dependencies"
+# For classes that a user described.
+_REGISTERED = " (register_layer(.., weights=[..]) names them in the order in which it adds them)"
 
 
 @dataclass(slots=True)
@@ -219,6 +221,7 @@ class _Walk:
                 f"layer {printable(layer.name)!r} needs the weights "
                 f"{', '.join(role.name for role in wanted) or '(none)'}; {self.store.what} holds "
                 f"{len(stored)} for it at {path!r}"
+                + (_REGISTERED if layer.module == CUSTOM else "")
             )
         for key, role in zip(keys, wanted, strict=True):
             where = f"{path}/vars/{key}"

@@ -20,7 +20,7 @@ from converter.regression.caveats import (
     training_caveats,
 )
 from converter.regression.design import Design, design_of
-from converter.regression.families import FAMILIES, Family
+from converter.regression.families import COVARIANCES, FAMILIES, Family
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.scaling import scalers_of, unscale
@@ -284,6 +284,8 @@ def convert(
     ValueError
         If an argument is not acceptable.
     """
+    if cov_type not in COVARIANCES:
+        raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
     folded = _one_output(model, output, signature)
     chosen = _family(folded, family)
     design = design_of(folded, data, target, features, weights, missing, base)
@@ -298,7 +300,7 @@ def convert(
     moments = moments_at(chosen, X, design.y, params, design.weights)
     if chosen.name == "gaussian" and len(design.y) <= moments.rank:
         raise DataError(
-            f"{len(design.y)} rows are too few for {moments.rank} coefficients: nothing is left to "
+            f"{len(design.y)} rows are too few for {len(params)} coefficients: nothing is left to "
             "estimate the residual variance from"
         )
     optimum = optimum_of(chosen, X, design.y, params, moments, design.weights)

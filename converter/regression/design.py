@@ -74,7 +74,8 @@ def design_of(
     w, weights_name = (None, None) if weights is None else _column(table, weights, "weights", "")
     taken = {name for name in (target_name, weights_name) if name is not None}
     others = [name for name in table.names if name not in taken]
-    chosen = _features(model, table, others, features)
+    beside = "the target" if weights_name is None else f"the target and the weights {weights_name}"
+    chosen = _features(model, table, others, features, beside)
     if target_name in chosen:
         raise DataError(f"the target {target_name!r} is among the features")
     names = chosen if table.named else list(model.columns)
@@ -146,6 +147,7 @@ def _features(
     table: Table,
     others: list[str],
     features: Sequence[str] | Mapping[str, str] | None,
+    beside: str,
 ) -> list[str]:
     """Return the column for each coefficient, in the model's order."""
     wanted = list(model.columns)
@@ -186,7 +188,7 @@ def _features(
         hint = f" (not numeric: {listed(text)})" if text else ""
         raise DataError(
             f"{table.source}: the model has {len(wanted)} inputs ({listed(wanted)}); the table has "
-            f"{len(others)} columns beside the target: {listed(others)}{hint}. Choose the columns "
+            f"{len(others)} columns beside {beside}: {listed(others)}{hint}. Choose the columns "
             "in the model's order with features= (--features A,B,C)"
         )
     return others

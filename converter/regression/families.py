@@ -55,3 +55,9 @@ FAMILIES: dict[str, Family] = {
         "binomial", expit, _bernoulli_information, _bernoulli_log_likelihood, "Logit"
     ),
 }
+
+#: Covariances of coefficients that statsmodels can compute, by its names.
+COVARIANCES = (
+    *("nonrobust", "fixed scale", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"),
+    *("hac-panel", "hac-groupsum"),
+)

@@ -93,6 +93,9 @@ class Table:
         return True
 
 
+_NOT_UTF8 = "holds text that is not in UTF-8; save the file in that encoding"
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names for a message, the long tail left out."""
     shown = ", ".join(printable(name, 60) or "(unnamed)" for name in names[:_SHOWN])
@@ -138,6 +141,10 @@ def _file(path: Path) -> Table:
         raise DataError(f"{shown}: cannot be read: {error.strerror}") from None
     if not head.strip():
         raise DataError(f"{shown}: the file is empty")
+    if head[:4] in (b"PK\3\4", b"\xd0\xcf\x11\xe0"):
+        raise DataError(
+            f"{shown}: is a spreadsheet or an archive; save the table as CSV or Parquet"
+        )
     try:
         if head[:4] == b"PAR1":
             import pyarrow.parquet as pq
@@ -151,7 +158,9 @@ def _file(path: Path) -> Table:
         return replace(_arrow(table, shown), words=words)
     except DataError:
         raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{shown}: {_NOT_UTF8}") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{shown}: cannot be read as a table: {printable(reason)}") from None
 
@@ -177,6 +186,11 @@ def _csv(path: Path, head: bytes) -> tuple[pa.Table, Callable[[str], pa.ChunkedA
         )
 
     table = read()
+    bytes_ = [
+        n for n, k in zip(table.column_names, table.schema.types, strict=True) if k == "binary"
+    ]
+    if bytes_:
+        raise DataError(f"{printable(str(path))}: column {printable(bytes_[0])!r} {_NOT_UTF8}")
     if delimiter == ";" and any(pa.types.is_string(kind) for kind in table.schema.types):
         # Where the semicolon separates columns, the comma often is the decimal point.
         comma = read(",")

@@ -82,13 +82,17 @@ def rule_for(node: Node) -> Rule:
     operation = node.domain in (OPERATORS, TENSORFLOW)
     typed = not operation and not _typed_by_codes(node)
     rounds = typed and node.attributes.get("autocast") is not False
-    settings = settings_of(
-        layer,
-        node.attributes,
-        node.weights,
-        operation=operation,
-        typed=typed,
-    )
+    try:
+        settings = settings_of(
+            layer, node.attributes, node.weights, operation=operation, typed=typed
+        )
+    except NotAffine as error:
+        if node.domain != CUSTOM:
+            raise
+        raise NotAffine(
+            f"{error.reason} (the function registered for it takes settings as keywords; "
+            "inert= names those without effect)"
+        ) from None
     return Rule(
         bind(
             node,
