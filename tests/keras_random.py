@@ -494,6 +494,7 @@ def _randomise(model: keras.Model, rng: np.random.Generator) -> None:
 @st.composite
 def cases(draw) -> Case:
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     keras.backend.clear_session()
     rng = np.random.default_rng(draw(st.integers(0, 2**31)))
     b = Builder(rng)

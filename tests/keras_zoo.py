@@ -391,5 +391,6 @@ REFUSED: dict[str, tuple[Callable[[], keras.Model], tuple[str, ...]]] = {
 def build(case: Callable[[], keras.Model]) -> keras.Model:
     """Build a case in float64 with telling weights."""
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     keras.utils.set_random_seed(3)
     return _randomise(case())

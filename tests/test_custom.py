@@ -37,6 +37,7 @@ class Stretch(layers.Layer):
 @pytest.fixture(scope="module")
 def model():
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     inner = keras.Sequential([keras.Input((3,)), layers.Dense(3), Stretch(2.5, name="stretch")])
     outer = keras.Sequential([keras.Input((4,)), layers.Dense(3), inner, layers.Dense(2)])
     rng = np.random.default_rng(0)

@@ -54,6 +54,7 @@ def test_half_a_pair_says_what_is_missing(made, tmp_path):
 
 def test_shards(tmp_path):
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     model = keras.Sequential(
         [keras.Input((100,)), layers.Dense(200), layers.Dense(300), layers.Dense(2)]
     )
@@ -80,6 +81,7 @@ def test_shards_are_taken_from_the_models_own_folder(tmp_path):
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 def test_dictionaries_of_inputs_and_outputs(tmp_path, suffix):
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     inputs = {"b": keras.Input((2,), name="late"), "a": keras.Input((3,), name="early")}
     shared = layers.Dense(2, name="shared")
     one = shared(layers.Concatenate()([inputs["a"], inputs["b"]]))
@@ -99,6 +101,7 @@ def test_dictionaries_of_inputs_and_outputs(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 def test_names_that_repeat_were_changed_or_look_like_paths(tmp_path, suffix):
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     inner = keras.Sequential([keras.Input((3,)), layers.Dense(3, name="dense")], name="dense_1")
     x = inputs = keras.Input((3,))
     x = layers.Dense(3, name="dense_2")(x)
@@ -120,6 +123,7 @@ def test_names_that_repeat_were_changed_or_look_like_paths(tmp_path, suffix):
 
 def test_deeply_nested_models(tmp_path):
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     model = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
     for depth in range(8):
         x = keras.Input((3,))

@@ -188,6 +188,7 @@ LINKED: dict[str, tuple[Callable, str]] = {
 def saved(tmp_path_factory):
     """One model with all of it: {kind: (names, Keras outputs)} and the two files."""
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     folder = tmp_path_factory.mktemp("ops")
     points = np.random.default_rng(3).uniform(-1.5, 1.5, (5, 3, 4))
     made = {}

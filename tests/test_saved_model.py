@@ -291,6 +291,7 @@ def folder(tmp_path_factory):
     )
 
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     x = keras.Input((6, 5, 2), name="picture")
     y = layers.Conv2D(3, 3, strides=2, padding="same")(x)
     y = layers.BatchNormalization()(y)
@@ -407,6 +408,7 @@ def test_a_folder_of_keras_2_says_how_it_was_trained():
 
 def test_inputs_and_outputs_of_an_export_keep_their_order(tmp_path):
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     z, a = keras.Input((2,), name="z"), keras.Input((1,), name="a")
     outputs = [layers.Dense(1)(one) for one in (z, a, *[z] * 9)]
     model = keras.Model([z, a], outputs)
