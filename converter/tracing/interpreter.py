@@ -15,8 +15,9 @@ from converter.tracing.affine import Affine, Tape
 from converter.tracing.linked import Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.reach import depends_only_on
+from converter.tracing.reports import Place, SizeLog
 from converter.tracing.sizes import SizeDependent
-from converter.tracing.step import Place, SizeLog, Step, Value, where
+from converter.tracing.step import Step, Value, where
 
 # Bytes that operations on constants alone may allocate in one trace, beyond 8 x the file.
 _CONSTANT_BYTES = 1 << 28

@@ -28,6 +28,7 @@ from converter.tracing.opaque import Opaque
 from converter.tracing.pointwise import pointwise, stand_in
 from converter.tracing.primitives import finite
 from converter.tracing.reach import depends_only_on
+from converter.tracing.reports import Place, SizeLog, SizeReport
 from converter.tracing.sizes import SizeDependent
 from converter.tracing.views import View
 
@@ -37,14 +38,6 @@ _SMALL = 1 << 16
 # None (an absent optional input) | ndarray | SizeDependent | Affine | Linked | Decided | Opaque
 # | Items of these
 Value = Any
-
-# A node's place in the network; inside a body, behind the place of the node around it and the
-# number of the run.
-Place = tuple[int, ...]
-
-# What nodes reported of sizes: the shape that one read, the sizes of axes that one cut at a given
-# length beyond their end, the constants that one computed with.
-SizeLog = dict[tuple[str, Place], Any]
 
 # What a rule may stumble over in a damaged file.
 _EXPECTED = (ModelFileError, ValueError, IndexError, TypeError, OverflowError, MemoryError)
@@ -277,7 +270,7 @@ class Step:
         if SizeDependent in kinds:
             operands = [o.value if isinstance(o, SizeDependent) else o for o in operands]
             if traced:
-                self._check_sizes(rule, given)
+                self._sizes().check_operands(rule, given)
         elif self.tape.rows and not traced:
             self.log["constants", self.place] = [Seen.of(o) for o in operands]
         if self.tape.rows:
@@ -287,7 +280,7 @@ class Step:
         self.tape.cut.clear()  # of what a refused operation has cut, nothing is left to check
         results = self._call(rule, operands, traced)
         if self.tape.cut or (self.other and ("cut", self.place) in self.other):
-            self._check_cut()
+            self._sizes().check_cut()
         for result in results:
             if isinstance(result, Items):
                 self.fixed_size(len(result.values), "splits into one part for each row")
@@ -296,9 +289,10 @@ class Step:
                 if isinstance(result, Affine) and 0 in result.shape:
                     raise NotAffine("takes rows that are not there in every batch", rows=True)
         if rule.reads_shape and traced:
-            return [self._read_off(results[0])]
+            return [self._sizes().read_off(results[0])]
         if traced:
-            return [self._sized(place, result) for place, result in enumerate(results)]
+            report = self._sizes()
+            return [report.sized(place, result) for place, result in enumerate(results)]
         if SizeDependent not in kinds or self.other is None:
             return results
         if any(isinstance(result, Items) for result in results):
@@ -309,47 +303,6 @@ class Step:
         before = int(self.other["rows", ()])
         course = Course(given, seen, self.tape.rows, before, rule.reads_shape)
         return course.results(rule.call, results)
-
-    def _check_sizes(self, rule: Rule, operands: list[Value]) -> None:
-        """Refuse numbers that depend on how many rows there are, but for sizes in proportion."""
-        for p, o in enumerate(operands):
-            if not isinstance(o, SizeDependent) or not o.mask.any() or self.other is None:
-                continue
-            if p not in rule.shape_operands:
-                raise NotAffine("its numbers depend on how many rows there are", rows=True)
-            rows = int(self.other["rows", ()])
-            seen = self.other.get(("law", (*self.place, p)))
-            lawful = o.lawful and seen is not None and np.shape(seen) == o.value.shape
-            if lawful:
-                mine, theirs = (np.asarray(a)[o.mask].astype(np.int64) for a in (o.value, seen))
-                lawful = not np.any(mine <= 0) and np.array_equal(
-                    mine * rows, theirs * self.tape.rows
-                )
-            if not lawful:
-                raise NotAffine("has a size that is no multiple of the number of rows", rows=True)
-
-    def _read_off(self, numbers: np.ndarray) -> Value:
-        """Say which numbers, read off a traced value's shape, depend on the number of rows."""
-        self.log["shape", self.place] = numbers
-        if self.other is None:
-            return numbers
-        seen = self.other.get(("shape", self.place))
-        if seen is None or seen.shape != numbers.shape:
-            return SizeDependent(numbers, np.ones(numbers.shape, dtype=bool), True)
-        differs = np.not_equal(numbers, seen)
-        return SizeDependent(numbers, differs) if differs.any() else numbers
-
-    def _sized(self, place: int, result: Value) -> Value:
-        """Mark a constant that came of traced values if it has one element for each row."""
-        if not isinstance(result, np.ndarray) or not self.tape.rows:
-            return result
-        key = ("sized", (*self.place, place))
-        self.log[key] = np.array(result.shape)
-        if self.other is None:
-            return result
-        if np.array_equal(self.other.get(key, np.array(-1)), result.shape):
-            return result
-        return SizeDependent(result, np.zeros(result.shape, dtype=bool), True)
 
     def _decided(self, rule: Rule, operands: list[Value]) -> Sequence[Value]:
         """Apply an operation to labels: with constants alone it makes labels again."""
@@ -371,19 +324,10 @@ class Step:
 
     def fixed_size(self, size: int, reason: str) -> None:
         """Refuse a size that differs in the run with another number of rows."""
-        self.log["size", self.place] = np.array(size)
-        if self.other is not None and self.other.get(("size", self.place)) != size:
-            raise NotAffine(reason, rows=True)
+        self._sizes().fixed(size, reason)
 
-    def _check_cut(self) -> None:
-        """Refuse to cut the rows at a given number, which two and three rows do not reach."""
-        sizes = np.array(self.tape.cut)
-        self.tape.cut.clear()
-        self.log["cut", self.place] = sizes
-        if self.other is not None and not np.array_equal(
-            sizes, self.other.get(("cut", self.place), ())
-        ):
-            raise NotAffine("takes a fixed number of rows", rows=True)
+    def _sizes(self) -> SizeReport:
+        return SizeReport(self.tape, self.place, self.log, self.other)
 
     def _call(self, rule: Rule, operands: list[Value], traced: bool) -> Sequence[Value]:
         try:
