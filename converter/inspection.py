@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from converter.digest import Digest
 from converter.errors import Finding, ModelFileError, Rejected, printable
 from converter.folding import Folded, Settled, fold_network, judge
 from converter.formats import read
@@ -175,7 +174,7 @@ def inspect(
         If there is no such output.
     """
     network = read(path, signature)
-    digest = _Digest(path)
+    digest = Digest(path)
     try:
         chosen = choose(network, output)
         reports, notes = _reports(network, chosen)
@@ -457,64 +456,3 @@ def fold_outputs(network: Network, outputs: Sequence[Output]) -> Folded:
         raise ModelFileError(
             f"{printable(network.path)}: folding it needs more memory than there is"
         ) from None
-
-
-# Files of a folder that its digest covers at most: a model has a handful.
-_MAX_FILES = 10_000
-
-
-def _digest_of_folder(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a folder: of the sorted lines ``digest  name`` of its files.
-
-    It is what ``sha256sum`` prints of the files, sorted by name and hashed again. Links are
-    not followed.
-    """
-    lines = []
-    for folder, _, names in os.walk(path):
-        for name in names:
-            whole = os.path.join(folder, name)
-            if os.path.islink(whole) or not os.path.isfile(whole):
-                continue
-            with open(whole, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            shown = os.path.relpath(whole, path).replace(os.sep, "/")
-            lines.append((shown, f"{digest}  {shown}\n"))
-        if len(lines) > _MAX_FILES:
-            return ""
-    text = "".join(line for _, line in sorted(lines))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-class _Digest:
-    """The SHA-256 of a file, computed beside the folding (hashlib releases the GIL)."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = path
-        self._value = ""
-        self._thread: threading.Thread | None = None
-        try:
-            self._small = os.path.getsize(path) < 1 << 20 and not os.path.isdir(path)
-        except OSError:
-            self._small = True
-        if not self._small:
-            self._thread = threading.Thread(target=self._run)
-            self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            if os.path.isdir(self._path):
-                self._value = _digest_of_folder(self._path)
-                return
-            with open(self._path, "rb") as file:
-                self._value = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            self._value = ""
-
-    def result(self) -> str:
-        """Wait for the digest; empty if the file cannot be read (the reader says so)."""
-        if self._thread is None:
-            if os.path.isfile(self._path) or os.path.isdir(self._path):
-                self._run()
-        else:
-            self._thread.join()
-        return self._value
