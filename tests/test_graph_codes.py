@@ -86,6 +86,11 @@ WHOLE: dict[str, Callable] = {
     ),
     "wrapped_again_and_again": lambda x: tf.gather(T5, _again_later(x, 30)),
     "joined": lambda x: tf.gather(T8, tf.concat([x, x + 1], axis=1)),
+    "compared_with_several": lambda x: tf.cast(x[..., None] == [0, 1, 2, 4], f64),
+    "unlike_several": lambda x: tf.cast(x != [1, 3], f64) + tf.cast(x == [2, 3], f64),
+    "compared_after_a_shift": lambda x: tf.cast(x + 1 == 3, f64) - tf.cast(x - 2 == 0, f64),
+    "remainder_after_a_shift": lambda x: tf.gather(T5, (x - 7) % 5),
+    "remainders_of_several": lambda x: tf.cast((x + [1, 2]) % [2, 3], f64),
     "code_and_number": lambda x: tf.gather(T5, x)[..., 0] + tf.cast(x, f64),
     "known_code_and_number": lambda x: tf.cast(x % 3, f64) * 2.0 - tf.cast(x, f64),
 }

@@ -228,12 +228,12 @@ def _resolved(
 ) -> tuple[Levels, np.ndarray]:
     """Return the levels of the raw input, and the table's row for each of them."""
     if origin.levels is None or origin.values is None:
-        if origin.function is None:
-            return _read(tape, origin, levels), table
+        if not origin.changed:
+            return held_levels(tape, origin, levels), table
         if not isinstance(levels, Codes):
             raise NotAffine(NO_CODE)
         own, table = _known_codes(origin, levels, table)
-        return _read(tape, origin, own), table
+        return held_levels(tape, origin, own), table
     place = levels.match(origin.values)
     if zeros and (place < 0).any():
         rows = table[place]
@@ -247,7 +247,7 @@ def _resolved(
     return origin.levels, table[place]
 
 
-def _read(tape: Tape, origin: Origin, levels: Levels) -> Levels:
+def held_levels(tape: Tape, origin: Origin, levels: Levels) -> Levels:
     """Return levels of raw values that are held in an input's type first."""
     dtype = tape.types[origin.entry]
     if dtype == "bfloat16":

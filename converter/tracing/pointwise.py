@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from converter.errors import NotAffine
 from converter.levels import MAX_LEVELS, OTHER, Hashed, Levels, Vocabulary
-from converter.tracing.affine import RIGID, Affine, Tape, broadcast_to
-from converter.tracing.codes import kind_of, recode, recoded
+from converter.tracing.affine import RIGID, Affine, Tape
+from converter.tracing.codes import held_levels, kind_of, recoded
 from converter.tracing.linked import Decided
 from converter.tracing.sizes import SizeDependent
 from converter.tracing.views import (
@@ -188,28 +188,55 @@ def _kind(tape: Tape, found: View) -> str:
 
 
 def _sorted(kind: str, operands: Sequence[Any]) -> Affine | None:
-    """Return what a function of few values makes of raw codes and one constant, if it is such."""
+    """Return what a function of few values makes of raw codes and constants, if it is such."""
     traced = [one for one in operands if isinstance(one, Affine)]
     constants = [one for one in operands if isinstance(one, np.ndarray) and one.size]
     if kind in ("any", "quotient") or len(operands) != 2 or len(traced) != 1 or len(constants) != 1:
         return None
     (x,), (constant,) = traced, constants
-    found, first = codes_of(x), constant.reshape(-1)[0]
-    if (
-        found is None
-        or any(origin.changed for origin in found.origins)
-        or constant.dtype.kind not in "iuO"
-        or not np.all(constant == first)
-    ):
+    found = codes_of(x)
+    if found is None or constant.dtype.kind not in "iuO":
         return None
-    x = broadcast_to(x, np.broadcast_shapes(x.shape, constant.shape))
-    token = constant.reshape(-1)[:1].tolist()[0]
-    if kind != "remainder":
-        same = kind == "equal"
-        levels: Levels = Vocabulary((token,), unknown=OTHER)
-        return cast(Affine, recode(x, levels, np.array([not same, same])))
-    if operands[0] is not traced[0] or x.kind in "uw" or type(token) is not int:
+    if not all(origin.raw for origin in found.origins):
         return None
-    if not 0 < token <= MAX_LEVELS:
+    made = combined([found], [constant], np.broadcast_shapes(x.shape, constant.shape))
+    if made is None:
         return None
-    return cast(Affine, recode(x, Hashed(token, hashing="remainder"), np.arange(token)))
+    cases, part, place = made
+    pairs = [
+        (origin, one.item() if isinstance(one, np.generic) else one) for (origin,), (one,) in cases
+    ]
+    if kind == "remainder":
+        known = x.kind not in "uw" and operands[0] is x
+        if not known or not all(type(n) is int and 0 < n <= MAX_LEVELS for _, n in pairs):
+            return None
+        resolved = [
+            (
+                held_levels(x.tape, origin, Hashed(n, hashing="remainder")),
+                (np.arange(n) + origin.offset) % n,
+            )
+            for origin, n in pairs
+        ]
+    else:
+        resolved = _compared(x.tape, pairs, same=kind == "equal")
+    return recoded(x.tape, View(tuple(origin for origin, _ in pairs), part, place), resolved)
+
+
+def _compared(
+    tape: Tape, pairs: Sequence[tuple[Origin, Any]], *, same: bool
+) -> list[tuple[Levels, np.ndarray]]:
+    """Return for raw codes, each compared with a token, whether they are the same (or not).
+
+    An input that is compared with several tokens has all of them for levels.
+    """
+    tokens = [one - origin.offset if origin.offset else one for origin, one in pairs]
+    together: dict[tuple[int, bool], dict[Any, None]] = {}
+    for (origin, _), token in zip(pairs, tokens, strict=True):
+        together.setdefault((origin.entry, origin.narrow), {})[token] = None
+    resolved = []
+    for (origin, _), token in zip(pairs, tokens, strict=True):
+        known = tuple(together[origin.entry, origin.narrow])
+        levels = held_levels(tape, origin, Vocabulary(known, unknown=OTHER))
+        marks = np.array([False, *(one == token for one in known)])
+        resolved.append((levels, marks == same))
+    return resolved

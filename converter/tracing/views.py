@@ -42,11 +42,13 @@ class Origin:
         The code of each level.
     function : callable or None
         Where there are no levels: the code of each raw value, from an array of shape (n,) to
-        one; None for the raw values themselves.
+        one; None for the raw values themselves, or these and an offset.
     steps : int
         How many functions that takes, one after the other.
     narrow : bool
         Whether raw values have been cast to 32 bits.
+    offset : int
+        What was added to raw values of which nothing else was made.
     """
 
     entry: int
@@ -55,11 +57,23 @@ class Origin:
     function: Callable[[np.ndarray], np.ndarray] | None = None
     steps: int = 0
     narrow: bool = False
+    offset: int = 0
+
+    @property
+    def raw(self) -> bool:
+        """Whether these are the raw values, but for an offset."""
+        return self.values is None and self.function is None
 
     @property
     def changed(self) -> bool:
         """Whether anything has been made of the raw values."""
-        return self.values is not None or self.function is not None
+        return not self.raw or self.offset != 0
+
+    def shifted(self, by: int) -> Origin:
+        """Return where codes come from that are greater by a number."""
+        if self.raw and abs(self.offset + by) <= EXACT:
+            return replace(self, offset=self.offset + by)
+        return self.then(partial(np.add, by))
 
     def then(self, make: Callable[[np.ndarray], np.ndarray]) -> Origin:
         """Return where other codes come from, that a function makes of these."""
@@ -76,7 +90,9 @@ class Origin:
             If the network does not know one of them.
         """
         if self.levels is None or self.values is None:
-            return raw if self.function is None else self.function(raw)
+            if self.function is not None:
+                return self.function(raw)
+            return raw + self.offset if self.offset else raw
         place = self.levels.match(raw)
         if (place < 0).any():
             raise NotAffine("looks up a code that its table does not have")
@@ -251,8 +267,10 @@ def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
     if made is None:
         return None
     cases, part, place = made
-    operation = np.add if isinstance(primitive, Shift) else np.multiply
-    origins = [origin.then(partial(operation, by)) for (origin,), (by,) in cases]
+    if isinstance(primitive, Shift):
+        origins = [origin.shifted(int(by)) for (origin,), (by,) in cases]
+    else:
+        origins = [origin.then(partial(np.multiply, by)) for (origin,), (by,) in cases]
     return View(tuple(origins), part, place)
 
 
