@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from converter.inspection import Inspection, fold, inspect
     from converter.model import AffineModel
     from converter.regression.conversion import Conversion, convert
+    from converter.regression.joint import JointConversion
     from converter.verification import Verification, verify
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ _HOMES = {
     "DataError": "converter.errors",
     "Finding": "converter.errors",
     "Inspection": "converter.inspection",
+    "JointConversion": "converter.regression.joint",
     "ModelFileError": "converter.errors",
     "Rejected": "converter.errors",
     "Verification": "converter.verification",
@@ -36,6 +38,7 @@ __all__ = [
     "DataError",
     "Finding",
     "Inspection",
+    "JointConversion",
     "ModelFileError",
     "Rejected",
     "Verification",

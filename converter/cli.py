@@ -172,9 +172,18 @@ def fold(
 @main.command()
 @_model
 @click.option("--data", required=True, metavar="TABLE", help="CSV, Parquet or Arrow IPC file.")
-@click.option("--target", required=True, metavar="COLUMN", help="Column of the response.")
+@click.option(
+    "--target",
+    required=True,
+    metavar="COLUMN",
+    help="Column of the response; of several outputs one each, A,B.",
+)
 @click.option("--features", metavar="A,B,C", help="Columns in the order of the model's inputs.")
-@click.option("--family", type=click.Choice(["gaussian", "binomial"]), help="Override the family.")
+@click.option(
+    "--family",
+    type=click.Choice(["gaussian", "binomial", "multinomial", "poisson"]),
+    help="Override the family.",
+)
 @click.option(
     "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
 )
@@ -214,10 +223,11 @@ def convert(
 
     FILE may end in .txt, .csv or .json.
     """
+    targets = _comma_separated(target)
     made = converter.convert(
         model,
         data,
-        target,
+        targets[0] if len(targets) == 1 else targets,
         features=None if features is None else _comma_separated(features),
         family=family,
         cov_type=cov_type,

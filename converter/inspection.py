@@ -324,7 +324,33 @@ def fold(
         If there is no such output, or the outputs differ in link or family.
     """
     network = read(path, signature)
-    chosen = choose(network, output)
+    model = _model(network, path, choose(network, output), output)
+    if scaler is not None or target_scaler is not None:
+        from converter.regression.scaling import scalers_of, unscale
+
+        model = unscale(model, *scalers_of(scaler, target_scaler))
+    return model
+
+
+def fold_each(
+    path: str | os.PathLike[str],
+    output: str | int | None = None,
+    signature: str | None = None,
+) -> list[AffineModel]:
+    """Fold each output of a saved network by itself; parameters and errors as for `fold`.
+
+    Outputs may then differ in link and family.
+    """
+    network = read(path, signature)
+    return [_model(network, path, [one], output) for one in choose(network, output)]
+
+
+def _model(
+    network: Network,
+    path: str | os.PathLike[str],
+    chosen: list[Output],
+    output: str | int | None,
+) -> AffineModel:
     folded = fold_outputs(network, chosen)
     chosen = list(folded.outputs)
     losses = [network.training.losses.get(one.name) for one in chosen]
@@ -366,10 +392,6 @@ def fold(
     )
     if isinstance(output, str) and output not in [one.name for one in chosen]:
         model = model.select(output)
-    if scaler is not None or target_scaler is not None:
-        from converter.regression.scaling import scalers_of, unscale
-
-        model = unscale(model, *scalers_of(scaler, target_scaler))
     return model
 
 

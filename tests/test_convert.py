@@ -461,7 +461,7 @@ def test_separated_classes_have_no_optimum():
 
 def test_arguments_that_do_not_fit():
     for more, words in (
-        ({"family": "poisson"}, "family must be one of"),
+        ({"family": "gamma"}, "family must be one of"),
         ({"missing": "ignore"}, "missing must be"),
         ({"output": "other"}, "no output 'other'"),
     ):

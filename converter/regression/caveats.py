@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import numpy as np
+from scipy import stats
+
 from converter.errors import printable
 from converter.model import AffineModel
 from converter.regression.moments import Moments
 
-_LEAST_SQUARES = frozenset({"mean_squared_error"})
-_BINARY = frozenset({"binary_crossentropy"})
+_CATEGORICAL = frozenset({"categorical_crossentropy", "sparse_categorical_crossentropy"})
+# The losses whose minimum is the estimate of a regression, and what they are called.
+_WANTED = {
+    "OLS": ("mean squared error", frozenset({"mean_squared_error"})),
+    "Logit": ("binary cross-entropy", frozenset({"binary_crossentropy"})),
+    "Probit": ("binary cross-entropy", frozenset({"binary_crossentropy"})),
+    "MNLogit": ("categorical cross-entropy", _CATEGORICAL),
+    "Poisson": ("the Poisson loss", frozenset({"poisson"})),
+}
+# Functions that turn logits into probabilities, by link.
+_TURNED = {"logit": "sigmoid", "softmax": "softmax"}
+# What a model without regressors predicts, and without an intercept.
+_NULL = {
+    "OLS": ("the mean of the target", ""),
+    "Logit": ("a constant probability", "a probability of one half"),
+    "Probit": ("a constant probability", "a probability of one half"),
+    "MNLogit": ("constant probabilities", "equal probabilities"),
+    "Poisson": ("a constant rate", "a rate of one"),
+}
 
 #: How the caveat begins that comes before everything else.
 BAD_FIT = "The network predicts this table worse"
 
 
-def training_caveats(model: AffineModel, family: str) -> list[str]:
+def training_caveats(model: AffineModel, regression: str) -> list[str]:
     """Say what the training run, as far as the file records it, does to the numbers."""
-    said = _loss_caveats(model, family)
+    said = _loss_caveats(model, regression)
     for layer, penalty in model.training.penalties:
         said.append(
             f"Layer {printable(layer)} was trained with {penalty}: a penalised fit is biased "
             "towards smaller coefficients and is not the "
-            + ("least-squares" if family == "gaussian" else "maximum-likelihood")
+            + ("least-squares" if regression == "OLS" else "maximum-likelihood")
             + " estimate."
         )
     for layer, operation in model.training.stochastic:
@@ -33,9 +53,11 @@ def training_caveats(model: AffineModel, family: str) -> list[str]:
     return said
 
 
-def _loss_caveats(model: AffineModel, family: str) -> list[str]:
+def _loss_caveats(model: AffineModel, regression: str) -> list[str]:
     loss = model.loss
-    wanted = "mean squared error" if family == "gaussian" else "binary cross-entropy"
+    wanted, losses = _WANTED[regression]
+    if len(model.coef) == 2:  # a softmax of two units
+        losses = losses | _CATEGORICAL
     if loss is None:
         return [
             f"The file does not record the training loss; the numbers assume {wanted}. Only the "
@@ -47,52 +69,51 @@ def _loss_caveats(model: AffineModel, family: str) -> list[str]:
             f"The loss smoothed the labels (label_smoothing={loss.settings['label_smoothing']}), "
             "which pulls the coefficients towards zero."
         )
-    if family == "gaussian":
-        if loss not in _LEAST_SQUARES:
-            said.append(
-                f"The network was trained with {printable(loss.describe())}, not with mean squared "
-                "error: its coefficients are those of a linear model but not a least-squares "
-                "estimate."
-            )
-    elif loss not in _BINARY:
-        said.append(
-            f"The network was trained with {printable(loss.describe())}, not with binary "
-            "cross-entropy: its coefficients are not a maximum-likelihood estimate."
+    if loss not in losses:
+        kind = (
+            "those of a linear model but not a least-squares estimate"
+            if regression == "OLS"
+            else "not a maximum-likelihood estimate"
         )
-    elif loss.from_logits == (model.link == "logit"):
         said.append(
-            "The loss was told that the sigmoid's output is logits (from_logits=True): Keras on "
-            "TensorFlow then takes the true logits, which is the likelihood; other backends apply "
-            "the sigmoid twice and minimise something else. The distance from the optimum tells."
-            if loss.from_logits
-            else "The loss took a linear output for probabilities (from_logits is not set): the "
+            f"The network was trained with {printable(loss.describe())}, not with {wanted}: its "
+            f"coefficients are {kind}."
+        )
+    elif model.link in _TURNED and loss.from_logits:
+        said.append(
+            f"The loss was told that the {_TURNED[model.link]}'s output is logits "
+            "(from_logits=True): Keras on TensorFlow then takes the true logits, which is the "
+            f"likelihood; other backends apply the {_TURNED[model.link]} twice and minimise "
+            "something else. The distance from the optimum tells."
+        )
+    elif model.link == "identity" and regression in ("Logit", "MNLogit") and not loss.from_logits:
+        said.append(
+            "The loss took a linear output for probabilities (from_logits is not set): the "
             "network minimised something else than the likelihood."
         )
     return said
 
 
-def structure_caveats(model: AffineModel, names: list[str]) -> list[str]:
-    """Say what the architecture does to the coefficients: ignored, shared, low rank.
+def structure_caveats(coef: np.ndarray, names: list[str]) -> list[str]:
+    """Say what the architecture does to the coefficients: ignored, shared.
 
     Parameters
     ----------
-    model : AffineModel
-        Of one output.
+    coef : ndarray, shape (equations, p)
     names : list of str
         The regressors, as the table calls them.
     """
     said = []
-    coef = model.coef[0]
-    ignored = [name for name, value in zip(names, coef, strict=True) if value == 0.0]
+    ignored = [name for name, values in zip(names, coef.T, strict=True) if not values.any()]
     if ignored:
         said.append(
             f"The network ignores {_some(ignored)}: the coefficient is exactly 0 by architecture "
             "or training, while the optimum is free to use it."
         )
-    groups: dict[float, list[str]] = {}
-    for name, value in zip(names, coef, strict=True):
-        if value != 0.0:
-            groups.setdefault(float(value), []).append(name)
+    groups: dict[tuple[float, ...], list[str]] = {}
+    for name, values in zip(names, coef.T, strict=True):
+        if values.any():
+            groups.setdefault(tuple(values.tolist()), []).append(name)
     for shared in groups.values():
         if len(shared) > 1:
             said.append(
@@ -102,7 +123,7 @@ def structure_caveats(model: AffineModel, names: list[str]) -> list[str]:
     return said
 
 
-def intercept_caveats(has_constant: bool, family: str) -> list[str]:
+def intercept_caveats(has_constant: bool, regression: str) -> list[str]:
     """Say what a regression without an intercept is compared with."""
     if has_constant:
         return []
@@ -110,8 +131,8 @@ def intercept_caveats(has_constant: bool, family: str) -> list[str]:
         "The network has no intercept, so neither has the regression: "
         + (
             "R2 is uncentred and not comparable with that of a model that has one."
-            if family == "gaussian"
-            else "the null model is a probability of one half."
+            if regression == "OLS"
+            else f"the null model is {_NULL[regression][1]}."
         )
     ]
 
@@ -128,15 +149,15 @@ def design_caveats(moments: Moments, terms: list[str]) -> list[str]:
 
 
 def fit_caveat(
-    family: str, network: float, null: float, r2: float | None, scaled: tuple[bool, bool]
+    regression: str, network: float, null: float, r2: float | None, scaled: tuple[bool, bool]
 ) -> list[str]:
     """Say so when the network predicts worse than no model at all.
 
     Parameters
     ----------
-    family : str
+    regression : str
     network, null : float
-        Gaussian: residual sums of squares of the network and of the null model; else minus
+        OLS: residual sums of squares of the network and of the null model; else minus
         their log-likelihoods.
     r2 : float or None
         For the message.
@@ -152,18 +173,39 @@ def fit_caveat(
             "scaler=)"
         )
     causes.append("the columns stand in another order")
-    if family == "gaussian":
+    if regression == "OLS":
         if not scaled[1]:
             causes.append(
                 "the target was scaled or is in another unit (--scale-target or target_scaler=)"
             )
-        how, than = f"R2 = {r2:.3g}", "the mean of the target"
+        how = f"R2 = {r2:.3g}"
     else:
         how = f"log-likelihood {-network:.4g} against {-null:.4g}"
-        than = "a constant probability"
     causes.append("this is not the target that the network was trained for")
     causes.append("training had not finished")
-    return [f"{BAD_FIT} than {than} does ({how}). Usual causes: " + "; ".join(causes) + "."]
+    return [
+        f"{BAD_FIT} than {_NULL[regression][0]} does ({how}). Usual causes: "
+        + "; ".join(causes)
+        + "."
+    ]
+
+
+def dispersion_caveats(chi2: float, df: float) -> list[str]:
+    """Say so when counts vary more, or less, than Poisson counts do.
+
+    Parameters
+    ----------
+    chi2, df : float
+        Pearson's statistic at the optimum, and its degrees of freedom.
+    """
+    if df <= 0 or min(stats.chi2.sf(chi2, df), stats.chi2.cdf(chi2, df)) > 0.001:
+        return []
+    ratio = chi2 / df
+    return [
+        f"The counts vary {'more' if ratio > 1 else 'less'} than Poisson counts do (Pearson chi2 / "
+        f"df = {ratio:.3g}): multiply the standard errors by {np.sqrt(ratio):.3g}, or ask for "
+        "robust ones (cov_type='HC0', --cov-type HC0)."
+    ]
 
 
 def _some(names: list[str], limit: int = 8) -> str:

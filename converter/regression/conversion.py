@@ -14,16 +14,20 @@ from converter.errors import DataError, printable
 from converter.model import AffineModel
 from converter.regression.caveats import (
     design_caveats,
+    dispersion_caveats,
     fit_caveat,
     intercept_caveats,
     structure_caveats,
     training_caveats,
 )
+from converter.regression.choice import Choice, choose, parts_of
 from converter.regression.design import Design, design_of
-from converter.regression.families import COVARIANCES, FAMILIES, Family
+from converter.regression.families import COVARIANCES, POISSON, Family, Likelihood, Multinomial
+from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.scaling import scalers_of, unscale
+from converter.regression.tables import listed
 from converter.regression.wording import NETWORK, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
@@ -37,9 +41,9 @@ class Conversion:
     Parameters
     ----------
     model : AffineModel
-        Of one output, in the table's own units.
+        Of this regression's output, in the table's own units.
     family : str
-        ``gaussian`` or ``binomial``.
+        ``gaussian``, ``binomial``, ``multinomial`` or ``poisson``.
     nobs, dropped : int
         Rows used, and rows left out for missing values.
     optimality : Optimality
@@ -55,8 +59,10 @@ class Conversion:
     optimality: Optimality
     caveats: list[str]
     _design: Design
+    _likelihood: Likelihood
     _exog: np.ndarray
     _terms: list[str]
+    _outcomes: list[str]
     _params: np.ndarray
     _moments: Moments
     _optimum: Optimum
@@ -84,42 +90,51 @@ class Conversion:
         from converter.regression import pinned
 
         design = self._design
-        has_constant = len(self._terms) > design.X.shape[1]
         exog = pd.DataFrame(self._exog, columns=self._terms)
-        endog = pd.Series(design.y, name=design.target)
-        if self.family == "gaussian":
+        given: dict[str, Any] = {
+            "has_constant": len(self._terms) > design.X.shape[1],
+            "cov_type": self._cov_type,
+            "cov_kwds": self._cov_kwds,
+        }
+        if self._likelihood.scaled:
+            endog = pd.Series(design.y, name=design.target)
             return pinned.ols_results(
-                exog,
-                endog,
-                params,
-                moments,
-                _rss(moments),
-                has_constant=has_constant,
-                weights=design.weights,
-                cov_type=self._cov_type,
-                cov_kwds=self._cov_kwds,
+                exog, endog, params, moments, _rss(moments), weights=design.weights, **given
             )
-        family = FAMILIES[self.family]
-        assert family.log_likelihood is not None
-        eta = self._exog @ params
-        return pinned.logit_results(
+        return pinned.likelihood_results(
+            self._likelihood,
             exog,
-            endog,
+            self._endog(),
+            design.y,
             params,
             moments,
-            llf=float(family.log_likelihood(design.y, eta).sum()),
-            has_constant=has_constant,
             method=method,
             converged=converged,
             iterations=iterations,
-            cov_type=self._cov_type,
-            cov_kwds=self._cov_kwds,
+            **given,
         )
+
+    def _endog(self) -> Any:
+        """Return the response as statsmodels wants it: of several classes, their labels."""
+        import pandas as pd
+
+        y, labels = self._design.y, self._design.labels
+        if not self._outcomes:
+            return pd.Series(y, name=self._design.target)
+        codes = y.astype(int)
+        if labels and list(labels) == sorted(labels):
+            return pd.Series(np.array(labels, dtype=object)[codes], name=self._design.target)
+        return pd.Series(codes, name=self._design.target)
+
+    @property
+    def labels(self) -> list[str]:
+        """What each parameter is called: the term, of several equations behind the class."""
+        return _labels(self._terms, self._outcomes)
 
     @property
     def verdict_sentence(self) -> str:
         """The verdict on the network, and which standard errors to use."""
-        return verdict_sentence(self.family, self.optimality)
+        return verdict_sentence(self._likelihood, self.optimality)
 
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a term.
@@ -132,23 +147,33 @@ class Conversion:
         Returns
         -------
         DataFrame
-            term, estimate, std_error, statistic, p_value, conf_low, conf_high at the network;
-            optimum, optimum_std_error; drift in standard errors at the optimum.
+            Of several classes the outcome that is compared with the first; term, estimate,
+            std_error, statistic, p_value, conf_low, conf_high at the network; optimum,
+            optimum_std_error; drift in standard errors at the optimum.
         """
         import pandas as pd
 
-        interval = np.asarray(self.results.conf_int(alpha=1.0 - conf_level))
+        results, refit = self.results, self.refit
+        error, statistic, pvalue, best = (
+            np.asarray(one).ravel(order="F")
+            for one in (results.bse, results.tvalues, results.pvalues, refit.bse)
+        )
+        # In the order of the parameters, as the rest; of several equations statsmodels' own is not.
+        reach = error * _quantile(results, 1.0 - (1.0 - conf_level) / 2.0)
+        equations = max(len(self._outcomes), 1)
+        outcomes = np.repeat(self._outcomes, len(self._terms))
         return pd.DataFrame(
-            {
-                "term": self._terms,
+            ({"outcome": outcomes} if self._outcomes else {})
+            | {
+                "term": self._terms * equations,
                 "estimate": self._params,
-                "std_error": np.asarray(self.results.bse),
-                "statistic": np.asarray(self.results.tvalues),
-                "p_value": np.asarray(self.results.pvalues),
-                "conf_low": interval[:, 0],
-                "conf_high": interval[:, 1],
+                "std_error": error,
+                "statistic": statistic,
+                "p_value": pvalue,
+                "conf_low": self._params - reach,
+                "conf_high": self._params + reach,
                 "optimum": self._optimum.params,
-                "optimum_std_error": np.asarray(self.refit.bse),
+                "optimum_std_error": best,
                 "drift": list(self.optimality.drift.values()),
             }
         )
@@ -198,8 +223,8 @@ class Conversion:
     def __repr__(self) -> str:
         found = self.optimality
         return (
-            f"Conversion({FAMILIES[self.family].regression}, {self.nobs} rows, "
-            f"{len(self._terms)} terms, verdict={found.verdict!r}, "
+            f"Conversion({self._likelihood.regression}, {self.nobs} rows, "
+            f"{len(self._params)} terms, verdict={found.verdict!r}, "
             f"max_drift={found.max_drift:.3g}; see .summary())"
         )
 
@@ -234,7 +259,7 @@ def convert(
     target_scaler: Any = None,
     base: Mapping[str, Any] | None = None,
     signature: str | None = None,
-) -> Conversion:
+) -> Conversion | JointConversion:
     """Turn a saved network and a table into a statsmodels regression.
 
     Parameters
@@ -243,11 +268,12 @@ def convert(
     data : path-like, DataFrame (pandas, polars), Arrow table, mapping, or array
         Shape (n, columns). Files are CSV, Parquet or Arrow IPC.
     target : str, int, or array-like of shape (n,)
-        The response: a column's name (or place, in an array), or its values.
+        The response: a column's name (or place, in an array), or its values. Of a network with
+        several outputs a list of these in their order, or a mapping by the outputs' names.
     features : sequence of str, or mapping of input name to column, optional
         The columns in the order of the model's inputs. By default those of the inputs' names,
         else all columns of the table but the target (and the weights), in their order.
-    family : {"gaussian", "binomial"}, optional
+    family : {"gaussian", "binomial", "multinomial", "poisson"}, optional
         By default what link and training loss make it.
     cov_type, cov_kwds
         Kind of covariance, as statsmodels takes them.
@@ -272,6 +298,7 @@ def convert(
     Returns
     -------
     Conversion
+        Or JointConversion, of a network with several outputs of which none was chosen.
 
     Raises
     ------
@@ -286,28 +313,60 @@ def convert(
     """
     if cov_type not in COVARIANCES:
         raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
-    folded = _one_output(model, output, signature)
-    chosen = _family(folded, family)
-    design = design_of(folded, data, target, features, weights, missing, base)
-    scaler, target_scaler = scalers_of(scaler, target_scaler)
-    folded = unscale(folded, scaler, target_scaler, design.numbers)
-    _check_response(chosen, design)
+    parts = [part for one in _folded(model, output, signature) for part in parts_of(one, family)]
+
+    def converted(part: AffineModel, response: Any, others: Sequence[str]) -> Conversion:
+        return _converted(
+            choose(part, family),
+            (data, response, features, weights, missing, base),
+            others,
+            (scaler, target_scaler),
+            (cov_type, cov_kwds),
+        )
+
+    if len(parts) == 1:
+        return converted(parts[0][1], target, ())
+    targets = _targets(target, [name for name, _ in parts])
+    columns = [one for one in targets if isinstance(one, str)]
+    return JointConversion(
+        {
+            name: converted(part, own, [one for one in columns if one is not own])
+            for (name, part), own in zip(parts, targets, strict=True)
+        }
+    )
+
+
+def _converted(
+    choice: Choice,
+    table: tuple[Any, Any, Any, Any, str, Any],
+    others: Sequence[str],
+    scalers: tuple[Any, Any],
+    covariance: tuple[str, dict[str, Any] | None],
+) -> Conversion:
+    """Convert one regression; the arguments are those of `convert`, in groups."""
+    scaler, target_scaler = scalers_of(*scalers)
+    likelihood = choice.likelihood
+    design = design_of(choice.model, *table, _classes(choice), others)
+    folded = unscale(choice.model, scaler, target_scaler, design.numbers)
+    _check_response(likelihood, design)
     coded = folded if design.coding is None else design.coding.identified(folded)
-    has_constant = bool(coded.has_intercept[0])
+    coef, intercept, has_constant = choice.equations(coded)
     terms = [_constant_name(design.names)] * has_constant + design.names
-    params = np.concatenate([coded.intercept[:1], coded.coef[0]])[int(not has_constant) :]
+    params = np.concatenate([intercept[:, None], coef], axis=1)[:, int(not has_constant) :].ravel()
+    outcomes = _outcomes(choice, design)
+    labels = _labels(terms, outcomes)
     X = _with_constant(design.X, has_constant)
-    moments = moments_at(chosen, X, design.y, params, design.weights)
-    if chosen.name == "gaussian" and len(design.y) <= moments.rank:
+    moments = moments_at(likelihood, X, design.y, params, design.weights)
+    if likelihood.scaled and len(design.y) <= moments.rank:
         raise DataError(
             f"{len(design.y)} rows are too few for {len(params)} coefficients: nothing is left to "
             "estimate the residual variance from"
         )
-    optimum = optimum_of(chosen, X, design.y, params, moments, design.weights)
-    found = compare(chosen, terms, params, moments, optimum)
+    optimum = optimum_of(likelihood, X, design.y, params, moments, design.weights)
+    found = compare(likelihood, labels, params, moments, optimum)
     caveats = [
         *_fit_caveats(
-            chosen,
+            likelihood,
             X,
             design,
             params,
@@ -315,30 +374,76 @@ def convert(
             has_constant,
             scaled=(scaler is not None, target_scaler is not None),
         ),
-        *training_caveats(folded, chosen.name),
-        *structure_caveats(coded, design.names),
+        *training_caveats(folded, likelihood.regression),
+        *structure_caveats(coef, design.names),
         *(() if design.coding is None else design.coding.sentences),
-        *design_caveats(moments, terms),
-        *intercept_caveats(has_constant, chosen.name),
+        *design_caveats(moments, labels),
+        *intercept_caveats(has_constant, likelihood.regression),
+        *_response_caveats(choice, design, X, optimum),
     ]
     if design.dropped:
         caveats.append(f"{design.dropped} rows with missing values were left out.")
     return Conversion(
         model=folded,
-        family=chosen.name,
+        family=likelihood.name,
         nobs=len(design.y),
         dropped=design.dropped,
         optimality=found,
         caveats=caveats,
         _design=design,
+        _likelihood=likelihood,
         _exog=X,
         _terms=terms,
+        _outcomes=outcomes,
         _params=params,
         _moments=moments,
         _optimum=optimum,
-        _cov_type=cov_type,
-        _cov_kwds=_kept(cov_kwds, design),
+        _cov_type=covariance[0],
+        _cov_kwds=_kept(covariance[1], design),
     )
+
+
+def _targets(target: Any, names: list[str]) -> list[Any]:
+    """Return the response of each output."""
+    wanted = f"the model has {len(names)} outputs ({listed(names)})"
+    if isinstance(target, Mapping):
+        if set(target) != set(names):
+            raise ValueError(f"{wanted}; target has {listed(list(map(str, target)))}")
+        return [target[name] for name in names]
+    if isinstance(target, np.ndarray) and target.ndim == 2:
+        target = list(target.T)
+    if isinstance(target, (list, tuple)) and len(target) == len(names):
+        return list(target)
+    raise ValueError(
+        f"{wanted}: choose one with output= (--output), or give a target for each of them "
+        "(target=[..], --target A,B)"
+    )
+
+
+def _labels(terms: list[str], outcomes: list[str]) -> list[str]:
+    return [f"{outcome}: {term}" for outcome in outcomes for term in terms] or terms
+
+
+def _quantile(results: Any, probability: float) -> float:
+    """Return a quantile of the distribution that statsmodels takes for the coefficients."""
+    from scipy import stats
+
+    if not results.use_t:
+        return float(stats.norm.ppf(probability))
+    df = getattr(results, "df_resid_inference", None) or results.df_resid
+    return float(stats.t.ppf(probability, df))
+
+
+def _classes(choice: Choice) -> Sequence[str]:
+    """Return what the classes are called, where the response is in classes."""
+    return choice.classes or (("0", "1") if choice.likelihood.name == "binomial" else ())
+
+
+def _outcomes(choice: Choice, design: Design) -> list[str]:
+    """Return the classes that are compared with the first; empty if one equation says it all."""
+    if choice.likelihood.name != "multinomial":
+        return []
+    return [str(one) for one in (design.labels or choice.classes)[1:]]
 
 
 def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | None:
@@ -351,68 +456,41 @@ def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | N
     }
 
 
-def _one_output(model: Any, output: str | int | None, signature: str | None) -> AffineModel:
+_ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
+
+
+def _folded(model: Any, output: str | int | None, signature: str | None) -> list[AffineModel]:
     if not isinstance(model, AffineModel):
-        from converter.inspection import fold
+        from converter.inspection import fold_each
 
-        model = fold(model, output=output, signature=signature)
-        output = None
-    elif signature is not None:
+        return fold_each(model, output, signature)
+    if signature is not None:
         raise ValueError("signature chooses within a file; this model has been folded already")
-    if model.link not in ("identity", "logit"):
-        raise ValueError(
-            f"{printable(model.path)}: a network behind the link {model.link!r} folds to "
-            "coefficients (fold), but is not yet converted to a statsmodels model; identity and "
-            "logit are"
-        )
-    names = list(model.output_names)
-    if output is not None:
-        model = model.select(output)
-    if len(model.coef) == 2 and _is_pair(model):
-        # A binary classifier's [1 - p, p]: the regression of the second class.
-        model = model.select(1)
-    if len(model.coef) != 1:
-        raise ValueError(
-            f"{printable(model.path)}: the model has {len(model.coef)} outputs "
-            f"({', '.join(map(printable, names[:8]))}); choose one with output= (--output)"
-        )
-    return model
+    return [model if output is None else model.select(output)]
 
 
-def _is_pair(model: AffineModel) -> bool:
-    """Tell whether two outputs are one probability and the rest to one."""
-    size = np.abs(model.coef).max(initial=0.0)
-    return model.link == "logit" and bool(
-        np.abs(model.coef.sum(axis=0)).max(initial=0.0) <= 1e-12 * size
-        and abs(model.intercept.sum()) <= 1e-12 * np.abs(model.intercept).max()
-    )
-
-
-def _family(model: AffineModel, family: str | None) -> Family:
-    name = model.family if family is None else family
-    if name not in FAMILIES:
-        raise ValueError(f"family must be one of {sorted(FAMILIES)}, not {name!r}")
-    if name == "gaussian" and model.link != "identity":
-        raise ValueError(
-            f"a network that ends in a sigmoid (link {model.link!r}) is not a gaussian regression"
-        )
-    return FAMILIES[name]
-
-
-def _check_response(family: Family, design: Design) -> None:
+def _check_response(likelihood: Likelihood, design: Design) -> None:
     values = np.unique(design.y)
-    if family.name == "binomial":
-        if design.weights is not None:
-            raise DataError("weights are only supported for the gaussian family")
-        if not np.isin(values, (0.0, 1.0)).all():
-            shown = ", ".join(f"{value:g}" for value in values[:5])
-            raise DataError(
-                f"a logistic regression needs a target of 0 and 1; {design.target!r} holds {shown}"
-            )
-        if len(values) == 1:
-            raise DataError(f"the target {design.target!r} has one class only ({values[0]:g})")
-    elif len(values) == 1:
-        raise DataError(f"the target {design.target!r} is constant ({values[0]:g})")
+    shown = ", ".join(f"{value:g}" for value in values[:5])
+    name = printable(design.target)
+    if not likelihood.scaled and design.weights is not None:
+        raise DataError("weights are only supported for the gaussian family")
+    if likelihood.name == "binomial" and not np.isin(values, (0.0, 1.0)).all():
+        raise DataError(
+            f"a {_ADJECTIVES[likelihood.regression]} regression needs a target of 0 and 1 "
+            f"(or two labels); {name!r} holds {shown}"
+        )
+    if likelihood.name == "poisson" and (values < 0).any():
+        raise DataError(f"a Poisson regression needs counts; {name!r} holds {shown}")
+    if isinstance(likelihood, Multinomial) and len(values) < likelihood.classes:
+        raise DataError(
+            f"the target {name!r} has {len(values)} of the network's {likelihood.classes} classes; "
+            "without rows of the others there is no multinomial regression"
+        )
+    if len(values) == 1:
+        if likelihood.name == "binomial":
+            raise DataError(f"the target {name!r} has one class only ({values[0]:g})")
+        raise DataError(f"the target {name!r} is constant ({values[0]:g})")
 
 
 def _constant_name(names: list[str]) -> str:
@@ -432,7 +510,7 @@ def _rss(moments: Moments) -> float:
 
 
 def _fit_caveats(
-    family: Family,
+    likelihood: Likelihood,
     X: np.ndarray,
     design: Design,
     params: np.ndarray,
@@ -440,22 +518,48 @@ def _fit_caveats(
     has_constant: bool,
     scaled: tuple[bool, bool],
 ) -> list[str]:
-    y = design.y
-    if family.log_likelihood is None:
-        w = np.ones_like(y) if design.weights is None else design.weights
-        center = np.average(y, weights=w) if has_constant else 0.0
-        total = float(w @ (y - center) ** 2)
-        rss = _rss(moments)
-        said = fit_caveat(family.name, rss, total, 1.0 - rss / total, scaled)
-        if set(np.unique(y)) <= {0.0, 1.0} and family.name == "gaussian":
-            said.insert(
-                0,
-                "The target is 0/1 and the output is linear: if the network was trained from "
-                "logits, ask for the logistic regression with family='binomial' (--family "
-                "binomial).",
+    y, name = design.y, likelihood.regression
+    if not likelihood.scaled:
+        null, network = -likelihood.null(y, has_constant), -likelihood.total(X, y, params)
+        return fit_caveat(name, network, null, None, scaled)
+    w = np.ones_like(y) if design.weights is None else design.weights
+    center = np.average(y, weights=w) if has_constant else 0.0
+    total = float(w @ (y - center) ** 2)
+    rss = _rss(moments)
+    said = fit_caveat(name, rss, total, 1.0 - rss / total, scaled)
+    if set(np.unique(y)) <= {0.0, 1.0}:
+        said.insert(
+            0,
+            "The target is 0/1 and the output is linear: if the network was trained from "
+            "logits, ask for the logistic regression with family='binomial' (--family "
+            "binomial).",
+        )
+    return said
+
+
+def _response_caveats(choice: Choice, design: Design, X: np.ndarray, optimum: Optimum) -> list[str]:
+    """Say how labels were numbered, what is compared with what, and whether counts are counts."""
+    said = []
+    y, name = design.y, printable(design.target)
+    if design.labels:
+        shown = [f"{printable(str(one))} is {n}" for n, one in enumerate(design.labels[:8])]
+        more = ", ..." if len(design.labels) > 8 else ""
+        said.append(f"The classes of {name!r} were taken for numbers: {', '.join(shown)}{more}.")
+    if choice.classes:
+        first, *others = design.labels or choice.classes
+        against = printable(str(others[0])) if len(others) == 1 else "each other class"
+        said.append(
+            f"Coefficients are contrasts, of the unit of {against} with that of the base class "
+            f"{printable(str(first))}; what is added to all units alike has no effect."
+        )
+    if choice.likelihood is POISSON:
+        assert isinstance(choice.likelihood, Family)
+        if not np.array_equal(y, np.rint(y)):
+            said.append(
+                f"{name!r} holds numbers that are no counts: the coefficients are those of a "
+                "quasi-likelihood, and robust standard errors (cov_type='HC0') are wanted."
             )
-        return said
-    share = y.mean() if has_constant else 0.5
-    null = -float(len(y) * (y.mean() * np.log(share) + (1 - y.mean()) * np.log1p(-share)))
-    network = -float(family.log_likelihood(y, X @ params).sum())
-    return fit_caveat(family.name, network, null, None, scaled)
+        mean = choice.likelihood.mean(X @ optimum.params)
+        chi2 = float(((y - mean) ** 2 / np.maximum(mean, 1e-300)).sum())
+        said += dispersion_caveats(chi2, len(y) - optimum.moments.rank)
+    return said

@@ -34,6 +34,9 @@ class Design:
         The rows used; None if all were.
     coding : Coding or None
         How categories were coded, where there are any.
+    labels : tuple
+        Of a response in classes: the label of each class that `y` numbers; empty where the
+        table holds these numbers themselves.
     """
 
     X: np.ndarray
@@ -44,6 +47,7 @@ class Design:
     dropped: int
     kept: np.ndarray | None
     coding: Coding | None = None
+    labels: tuple[Any, ...] = ()
 
     @property
     def numbers(self) -> list[str]:
@@ -61,8 +65,19 @@ def design_of(
     weights: Any,
     missing: str,
     base: Mapping[str, Any] | None = None,
+    classes: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> Design:
     """Take regressors, response and weights out of a table.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Of a response in classes, what the network calls them; empty if it is a number.
+    others : sequence of str
+        Columns that are the responses of other outputs.
+    model, data, target, features, weights, missing, base
+        As for `converter.convert`.
 
     Raises
     ------
@@ -70,14 +85,18 @@ def design_of(
         If columns are missing, too many, not numeric, or have missing or infinite values.
     """
     table = load(data)
-    y, target_name = _column(table, target, "target", "y")
+    y, target_name = _column(table, target, "target", "y", labels=bool(classes))
+    labels: tuple[Any, ...] = ()
+    if classes:
+        y, labels = _numbered(y, classes, target_name or "y", table.source)
     w, weights_name = (None, None) if weights is None else _column(table, weights, "weights", "")
-    taken = {name for name in (target_name, weights_name) if name is not None}
-    others = [name for name in table.names if name not in taken]
+    taken = {name for name in (target_name, weights_name, *others) if name is not None}
+    free = [name for name in table.names if name not in taken]
     beside = "the target" if weights_name is None else f"the target and the weights {weights_name}"
-    chosen = _features(model, table, others, features, beside)
-    if target_name in chosen:
-        raise DataError(f"the target {target_name!r} is among the features")
+    chosen = _features(model, table, free, features, beside)
+    for name in (target_name, *others):
+        if name in chosen:
+            raise DataError(f"the target {name!r} is among the features")
     names = chosen if table.named else list(model.columns)
     used = _read(model, table, chosen, names)
     used[target_name or "y"] = y
@@ -102,7 +121,43 @@ def design_of(
         if base:
             raise DataError("base names a level of a category; this model has none")
         X = np.column_stack([used[name] for name in names])
-    return Design(X, y, w, names, target_name or "y", table.rows - len(y), keep, coding)
+    dropped = table.rows - len(y)
+    return Design(X, y, w, names, target_name or "y", dropped, keep, coding, labels)
+
+
+def _numbered(
+    values: np.ndarray, classes: Sequence[str], name: str, source: str
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return classes as numbers from 0 on, missing ones as NaN, and what each number stands for.
+
+    Numbers from 0 to K - 1 are those of the network's units; labels that the network has names
+    for are matched by name; others stand in their sorted order, as statsmodels and scikit-learn
+    number them.
+    """
+    known = [one for one in values.tolist() if not _is_missing(one)]
+    distinct = set(known)
+    count = len(classes)
+    if all(isinstance(one, (bool, int, float)) for one in distinct):
+        numbers = np.array([np.nan if _is_missing(one) else float(one) for one in values])
+        if distinct <= set(range(count)):
+            return numbers, ()
+    shown = listed(sorted(map(str, distinct)))
+    if {str(one) for one in distinct} <= set(classes):
+        return _placed([v if _is_missing(v) else str(v) for v in values], list(classes))
+    if count == 2 and all(isinstance(one, (int, float)) for one in distinct):
+        return numbers, ()  # of which it is not known which is which
+    if len(distinct) != count or len({type(one) for one in distinct}) > 1:
+        raise DataError(
+            f"{source}: the target {printable(name)!r} holds {len(distinct)} classes ({shown}); "
+            f"the network has {count} ({listed(list(classes))})"
+        )
+    return _placed(values.tolist(), sorted(distinct))
+
+
+def _placed(values: Sequence[Any], labels: list[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
+    place = {label: number for number, label in enumerate(labels)}
+    numbers = [np.nan if _is_missing(value) else place[value] for value in values]
+    return np.array(numbers, dtype=np.float64), tuple(labels)
 
 
 def _read(
@@ -120,15 +175,24 @@ def _read(
     return used
 
 
-def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarray, str | None]:
-    """Return a column given by name, by place (of an array), or as values of its own."""
+def _column(
+    table: Table, given: Any, role: str, default: str, *, labels: bool = False
+) -> tuple[np.ndarray, str | None]:
+    """Return a column given by name, by place (of an array), or as values of its own.
+
+    Numbers, or where labels are wanted, values as they are.
+    """
+
+    def read(source: Table, name: str) -> np.ndarray:
+        return source.values(name) if labels else source.numbers(name)
+
     if isinstance(given, str):
-        return table.numbers(given), given
+        return read(table, given), given
     if isinstance(given, (int, np.integer)) and not table.named:
         if not -len(table.names) <= given < len(table.names):
             raise DataError(f"the array has {len(table.names)} columns; there is no {given}")
         name = table.names[given]
-        return table.numbers(name), name
+        return read(table, name), name
     own = getattr(given, "name", None)
     if np.size(given) != table.rows:
         raise DataError(f"the {role} has {np.size(given)} values; the table has {table.rows} rows")
@@ -137,7 +201,7 @@ def _column(table: Table, given: Any, role: str, default: str) -> tuple[np.ndarr
         raise DataError(
             f"the {role} is a Series whose index differs from the DataFrame's; align them first"
         )
-    values = load({"values": np.asarray(given).reshape(-1)}).numbers("values")
+    values = read(load({"values": np.asarray(given).reshape(-1)}), "values")
     # A Series has a name; if the table has it too, that column is no regressor.
     return values, own if isinstance(own, str) and own else None
 

@@ -1,20 +1,20 @@
 """One pass over the rows: what the data say about a linear predictor, as a small mergeable state.
 
-At coefficients beta, with response y, mean mu and information w, the rows ``sqrt(w) [x, (y -
-mu) / w]`` are a least-squares problem whose solution is the Newton (Fisher scoring) step from
-beta. Its triangular factor holds everything that estimation and testing need, and never forms
-X'X, which would square the condition number.
+At coefficients beta, with score s and information w of each row, the rows ``sqrt(w) [x, s / w]``
+are a least-squares problem whose solution is the Newton step from beta. Its triangular factor
+holds everything that estimation and testing need, and never forms X'X, which would square the
+condition number.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 
-from converter.regression.families import Family
+from converter.regression.families import Likelihood
 
 _ROWS = 1 << 14
 # Multiplications up to which the rows are triangularised in extended precision (where the
@@ -159,7 +159,7 @@ class Moments:
 
 
 def moments_at(
-    family: Family,
+    family: Likelihood,
     X: np.ndarray,
     y: np.ndarray,
     beta: np.ndarray,
@@ -169,27 +169,24 @@ def moments_at(
 
     Parameters
     ----------
-    family : Family
+    family : Likelihood
     X : ndarray of float64, shape (n, p)
     y : ndarray of float64, shape (n,)
-    beta : ndarray of float64, shape (p,)
+    beta : ndarray of float64, shape (parameters,)
     weights : ndarray of float64, shape (n,), optional
         Analytic weights.
     """
-    state = Moments.empty(X.shape[1])
-    if X.size * X.shape[1] <= _EXTENDED:
+    state = Moments.empty(len(beta))
+    if len(X) * len(beta) ** 2 <= _EXTENDED:
         X, y, beta = (a.astype(np.longdouble) for a in (X, y, beta))
     for start in range(0, len(X), _ROWS):
         rows = slice(start, start + _ROWS)
-        eta = X[rows] @ beta
-        information = family.information(eta)
-        root = np.sqrt(information)
-        residual = (y[rows] - family.mean(eta)) / root
+        design, residual = family.rows(X[rows], y[rows], beta)
         if weights is not None:
-            root = root * np.sqrt(weights[rows])
-            residual = residual * np.sqrt(weights[rows])
-        state = state.update(X[rows] * root[:, None], residual)
-    return state
+            root = np.sqrt(weights[rows])
+            design, residual = design * root[:, None], residual * root
+        state = state.update(design, residual)
+    return replace(state, nobs=len(X))
 
 
 def _triangular(rows: np.ndarray) -> np.ndarray:

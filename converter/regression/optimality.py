@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from converter.regression.families import Family
+from converter.regression.families import Likelihood
 from converter.regression.moments import Moments, moments_at
 
 _OPTIMUM = 0.01
@@ -84,7 +84,7 @@ class Optimality:
 
 
 def optimum_of(
-    family: Family,
+    family: Likelihood,
     X: np.ndarray,
     y: np.ndarray,
     start: np.ndarray,
@@ -95,7 +95,7 @@ def optimum_of(
 
     Parameters
     ----------
-    family : Family
+    family : Likelihood
     X : ndarray of float64, shape (n, p)
     y : ndarray of float64, shape (n,)
     start : ndarray of float64, shape (p,)
@@ -104,7 +104,7 @@ def optimum_of(
         At `start`. For the Gaussian family one step from there is exact.
     weights : ndarray, shape (n,), optional
     """
-    if family.log_likelihood is None:
+    if family.scaled:
         params = start + at_start.step
         moments = moments_at(family, X, y, params, weights)
         # A second step from the first repairs what cancellation cost it: iterative refinement.
@@ -119,43 +119,47 @@ def optimum_of(
 
 
 def _maximise(
-    family: Family,
+    family: Likelihood,
     X: np.ndarray,
     y: np.ndarray,
     params: np.ndarray,
     moments: Moments,
 ) -> Optimum:
-    assert family.log_likelihood is not None
-    value = float(family.log_likelihood(y, X @ params).sum())
+    value = family.total(X, y, params)
     for iteration in range(1, _MAX_ITERATIONS + 1):
         decrement = moments.gain
         if decrement <= _DECREMENT * max(1.0, abs(value)):
-            return Optimum(params, moments, not _separated(X @ params, value, iteration), iteration)
+            return Optimum(
+                params,
+                moments,
+                not _separated(family.furthest(X, params), value, iteration),
+                iteration,
+            )
         step, scale = moments.step, 1.0
         while True:
             trial = params + scale * step
-            gained = float(family.log_likelihood(y, X @ trial).sum())
+            gained = family.total(X, y, trial)
             if gained >= value - 1e-12 * abs(value) or scale < 1e-10:
                 break
             scale /= 2.0
-        if np.abs(X @ trial).max() > 700:
+        if family.furthest(X, trial) > 700:
             return Optimum(trial, moments_at(family, X, y, trial), False, iteration)
         params, value = trial, gained
         moments = moments_at(family, X, y, params)
     return Optimum(params, moments, False, _MAX_ITERATIONS)
 
 
-def _separated(eta: np.ndarray, log_likelihood: float, iterations: int) -> bool:
+def _separated(furthest: float, log_likelihood: float, iterations: int) -> bool:
     """Tell a likelihood that ran into its bound from one that has a maximum.
 
     Separated classes let Newton's method gain about one unit of the linear predictor each
     iteration, for ever, while a maximum is reached in a dozen.
     """
-    return log_likelihood > -1e-6 or (iterations > 20 and float(np.abs(eta).max()) > 25.0)
+    return log_likelihood > -1e-6 or (iterations > 20 and furthest > 25.0)
 
 
 def compare(
-    family: Family,
+    family: Likelihood,
     names: list[str],
     network: np.ndarray,
     at_network: Moments,
@@ -169,7 +173,7 @@ def compare(
     gained = at_network.gain
     rank, nobs = at_network.rank, at_network.nobs
     errors = optimum.moments.standard_errors
-    if family.log_likelihood is None:
+    if family.scaled:
         scale = optimum.moments.remainder / (nobs - rank)
         errors = errors * np.sqrt(scale)
         statistic = _ratio(gained / rank, scale)

@@ -15,7 +15,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.base.model import LikelihoodModelResults
-from statsmodels.discrete.discrete_model import BinaryResultsWrapper, Logit, LogitResults
+from statsmodels.discrete.discrete_model import (
+    BinaryResultsWrapper,
+    Logit,
+    LogitResults,
+    MNLogit,
+    MultinomialResults,
+    MultinomialResultsWrapper,
+    Poisson,
+    PoissonResults,
+    PoissonResultsWrapper,
+    Probit,
+    ProbitResults,
+)
 from statsmodels.regression.linear_model import (
     OLS,
     WLS,
@@ -24,6 +36,7 @@ from statsmodels.regression.linear_model import (
     RegressionResultsWrapper,
 )
 
+from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
 
 
@@ -96,59 +109,69 @@ def ols_results(
     return RegressionResultsWrapper(results)
 
 
-def logit_results(
+def likelihood_results(
+    likelihood: Likelihood,
     exog: pd.DataFrame,
     endog: pd.Series,
+    y: np.ndarray,
     params: np.ndarray,
     moments: Moments,
     *,
-    llf: float,
     has_constant: bool,
     method: str,
     converged: bool = True,
     iterations: int = 0,
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
-) -> BinaryResultsWrapper:
-    """Return Logit results at given parameters; parameters as for `ols_results`.
+) -> Any:
+    """Return maximum-likelihood results at given parameters; others as for `ols_results`.
 
     Parameters
     ----------
-    llf : float
-        Log-likelihood at `params`; statsmodels' own overflows far from the optimum.
+    likelihood : Likelihood
+    endog : Series, shape (n,)
+        As statsmodels wants it: of several classes, the labels.
+    y : ndarray, shape (n,)
+        As `likelihood` wants it.
     method : str
         What the summary says of how the parameters came about.
     converged : bool
     iterations : int
     """
-    model = Logit(endog, exog, check_rank=False, hasconst=has_constant)
-    slopes = moments.rank - int(has_constant)
+    kind, results_kind, wrapper = _KINDS[likelihood.regression]
+    model = kind(endog, exog, check_rank=False, hasconst=has_constant)
+    equations = moments.terms // exog.shape[1]
+    slopes = moments.rank - equations * int(has_constant)
     model.df_model, model.df_resid = float(slopes), float(len(endog) - moments.rank)
-    fit = LikelihoodModelResults(model, params, moments.covariance, scale=1.0)
-    fit.mle_retvals = {"converged": converged, "iterations": iterations}
-    fit.mle_settings = {"optimizer": method, "start_params": None}
+    robust = {"cov_type": cov_type, "cov_kwds": dict(cov_kwds or {})}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        results = LogitResults(model, fit, cov_type=cov_type, cov_kwds=dict(cov_kwds or {}))
+        fit = LikelihoodModelResults(
+            model, params, moments.covariance, scale=1.0, use_t=False, **robust
+        )
+        fit.mle_retvals = {"converged": converged, "iterations": iterations}
+        fit.mle_settings = {"optimizer": method, "start_params": None}
+        if likelihood.regression == "MNLogit":
+            fit.params = params.reshape(exog.shape[1], -1, order="F")
+        results = results_kind(model, fit)
     results.method = method
-    llnull = _null_log_likelihood(np.asarray(endog, dtype=float), has_constant)
+    llf, llnull = likelihood.total(exog.to_numpy(), y, params), likelihood.null(y, has_constant)
     results.set_null_options(llnull=llnull, attach_results=False)
-    # statsmodels counts df_model + 1 parameters, intercept or not.
+    # statsmodels' own overflows far from the optimum, and counts df_model + 1 parameters,
+    # intercept or not.
     results._cache["llf"] = llf
     results._cache["aic"] = -2.0 * llf + 2.0 * moments.rank
     results._cache["bic"] = -2.0 * llf + np.log(len(endog)) * moments.rank
     results._cache["llr_pvalue"] = stats.chi2.sf(2.0 * (llf - llnull), slopes) if slopes else np.nan
-    return BinaryResultsWrapper(results)
+    return wrapper(results)
 
 
-def _null_log_likelihood(y: np.ndarray, has_constant: bool) -> float:
-    """Return the log-likelihood of the model without regressors, in closed form."""
-    share = y.mean() if has_constant else 0.5
-    ones = float(y.sum())
-    zeros = len(y) - ones
-    return float(
-        (ones * np.log(share) if ones else 0.0) + (zeros * np.log1p(-share) if zeros else 0.0)
-    )
+_KINDS: dict[str, tuple[Any, Any, Any]] = {
+    "Logit": (Logit, LogitResults, BinaryResultsWrapper),
+    "MNLogit": (MNLogit, MultinomialResults, MultinomialResultsWrapper),
+    "Poisson": (Poisson, PoissonResults, PoissonResultsWrapper),
+    "Probit": (Probit, ProbitResults, BinaryResultsWrapper),
+}
 
 
 def _explained(model: Any, params: np.ndarray, has_constant: bool) -> Any:

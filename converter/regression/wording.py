@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.regression.caveats import BAD_FIT
+from converter.regression.families import Likelihood
 from converter.regression.optimality import Optimality
 
 if TYPE_CHECKING:
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 #: What the summary says of how the parameters came about.
 NETWORK = "Network weights"
 _WIDTH = 78
+_SEPARATED = {"poisson": "some combination of the columns is found with counts of zero only"}
 
 
-def verdict_sentence(family: str, found: Optimality) -> str:
+def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
     """Return the verdict on a network, and which standard errors to use."""
-    estimate = ("least-squares" if family == "gaussian" else "maximum-likelihood") + " estimate"
+    estimate = ("least-squares" if likelihood.scaled else "maximum-likelihood") + " estimate"
     if not found.converged:
+        why = _SEPARATED.get(likelihood.name, "the classes are separated")
         return (
-            f"Verdict: not at the optimum. The {estimate} does not exist on these rows (the "
-            "classes are separated), so the network cannot be at it; no standard error here "
-            "means anything."
+            f"Verdict: not at the optimum. The {estimate} does not exist on these rows ({why}), so "
+            "the network cannot be at it; no standard error here means anything."
         )
-    name, df = ("F", found.df) if family == "gaussian" else ("chi2", found.df)
+    name, df = ("F", found.df) if likelihood.scaled else ("chi2", found.df)
     test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
     size = f"the largest drift is {found.max_drift:.2g} standard errors; {test}"
     if found.verdict == "optimum":
@@ -77,7 +79,7 @@ def summary_text(made: Conversion) -> str:
     table = SimpleTable(
         rows,
         headers=["network", "optimum", "std err at optimum", "drift (std errs)"],
-        stubs=list(terms["term"]),
+        stubs=made.labels,
         title="Network against optimum",
     )
     parts = [str(shown), str(table), textwrap.fill(made.verdict_sentence, _WIDTH)]

@@ -1,0 +1,291 @@
+"""Every family that a network can be, against statsmodels' own estimate on the same rows."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import onnx_zoo
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from keras import layers
+from models import affine
+
+import converter
+
+N, NAMES = 400, ["a", "b", "c"]
+_R = np.random.default_rng(7)
+X = _R.normal(size=(N, 3)) * [1.0, 5.0, 0.2] + [0.0, 20.0, 1.0]
+EXOG = sm.add_constant(pd.DataFrame(X, columns=NAMES))
+ETA = 0.5 * X[:, 0] + 0.1 * (X[:, 1] - 20.0)
+_E = np.exp(np.outer(ETA, [0.0, 1.0, -0.5, 0.3]))
+CLASS = np.array([_R.choice(4, p=row / row.sum()) for row in _E])
+BINARY = (_R.uniform(size=N) < 1.0 / (1.0 + np.exp(-ETA))).astype(int)
+SHIFT = np.array([[3.0], [1.0], [-2.0], [5.0]])
+COUNT = _R.poisson(np.exp(0.4 * ETA + 0.2))
+
+
+KINDS = [
+    (sm.MNLogit, CLASS, "softmax"),
+    (sm.Poisson, COUNT, "exponential"),
+    (sm.Logit, BINARY, "sigmoid"),
+]
+
+
+def _table(**targets) -> pd.DataFrame:
+    return pd.DataFrame(X, columns=NAMES).assign(**targets)
+
+
+def _keras(path, weights, activation, loss=None, shift=0.0):
+    """Save a network of one layer; `weights` have the intercepts in the first row."""
+    weights = np.asarray(weights, dtype=float).reshape(4, -1) + shift
+    layer = layers.Dense(weights.shape[1], activation=activation, dtype="float64")
+    model = keras.Sequential([keras.Input((3,), dtype="float64"), layer])
+    layer.set_weights([weights[1:], weights[0]])
+    model.compile(loss=loss)
+    model.save(path)
+    return path
+
+
+def _same(made, fit, rtol=1e-7):
+    """Compare with statsmodels' results at the optimum, which is where the network stands."""
+    assert made.optimality.verdict == "optimum"
+    assert type(made.results) is type(fit)
+    for name in ("params", "bse", "tvalues", "pvalues"):
+        for ours in (made.results, made.refit):
+            np.testing.assert_allclose(getattr(ours, name), getattr(fit, name), rtol, 1e-9)
+    for name in ("llf", "llnull", "aic", "bic", "df_model", "df_resid", "llr_pvalue", "prsquared"):
+        np.testing.assert_allclose(getattr(made.results, name), getattr(fit, name), 1e-6, 1e-30)
+    np.testing.assert_allclose(made.results.conf_int(), fit.conf_int(), rtol, 1e-8)
+    np.testing.assert_allclose(made.results.predict(), fit.predict(), rtol)
+    assert list(made.results.params.index) == list(fit.params.index)
+    assert str(made.results.summary().tables[1]) == str(fit.summary().tables[1])
+
+
+def _fit(kind, y, exog=EXOG, **more):
+    return kind(y, exog).fit(disp=0, maxiter=200, tol=1e-13, **more)
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_a_softmax_is_a_multinomial_regression(tmp_path, loss):
+    fit = _fit(sm.MNLogit, pd.Series(CLASS, name="y"))
+    weights = np.column_stack([np.zeros(4), fit.params])
+    # What all units share has no effect, and is no drift.
+    path = _keras(
+        tmp_path / "m.keras", weights, "softmax", loss, shift=[[3.0], [1.0], [-2.0], [5.0]]
+    )
+    made = converter.convert(path, _table(y=CLASS), "y")
+    assert made.family == "multinomial"
+    _same(made, fit)
+    assert set(made.tidy()["outcome"]) == {"1", "2", "3"}
+    np.testing.assert_allclose(made.tidy()["estimate"], np.ravel(fit.params, order="F"), 1e-6)
+    interval = made.tidy()[["conf_low", "conf_high"]]
+    np.testing.assert_allclose(interval, np.asarray(fit.conf_int()).reshape(-1, 2), 1e-6, 1e-8)
+    assert not any("trained with" in one for one in made.caveats)
+    assert any("contrasts" in one and "base class 0" in one for one in made.caveats)
+    assert "1: a" in made.summary()
+
+
+def test_labels_of_classes(tmp_path):
+    words = np.array(["ape", "bee", "cat", "dog"])[CLASS]
+    fit = _fit(sm.MNLogit, pd.Series(words, name="y"))
+    path = _keras(tmp_path / "m.keras", np.column_stack([np.zeros(4), fit.params]), "softmax")
+    made = converter.convert(path, _table(y=words), "y")
+    _same(made, fit)
+    assert list(made.tidy()["outcome"].unique()) == ["bee", "cat", "dog"]
+    assert any("ape is 0, bee is 1" in one for one in made.caveats)
+    with pytest.raises(converter.DataError, match="holds 2 classes"):
+        converter.convert(path, _table(y=np.array(["no", "yes"])[BINARY]), "y")
+    with pytest.raises(converter.DataError, match="has 2 of the network's 4 classes"):
+        converter.convert(path, _table(y=BINARY), "y")
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "binary_crossentropy", None])
+def test_a_softmax_of_two_units_is_a_logistic_regression(tmp_path, loss):
+    fit = _fit(sm.Logit, pd.Series(BINARY, name="y"))
+    weights = np.column_stack([np.zeros(4), fit.params])
+    path = _keras(
+        tmp_path / "m.keras", weights, "softmax", loss, shift=[[3.0], [1.0], [-2.0], [5.0]]
+    )
+    made = converter.convert(path, _table(y=BINARY), "y")
+    _same(made, fit)
+    assert any("trained with" in one for one in made.caveats) is False
+
+
+def test_words_for_two_classes(tmp_path):
+    fit = _fit(sm.Logit, pd.Series(BINARY, name="y"))
+    path = _keras(tmp_path / "m.keras", fit.params, "sigmoid", "binary_crossentropy")
+    for labels in (np.array(["no", "yes"]), np.array([False, True])):
+        made = converter.convert(path, _table(y=labels[BINARY]), "y")
+        _same(made, fit)
+    table = _table(y=np.array(["no", "yes"], dtype=object)[BINARY])
+    table.loc[5, "y"] = None
+    with pytest.raises(converter.DataError, match=r"missing values, in y \(1\)"):
+        converter.convert(path, table, "y")
+    made = converter.convert(path, table, "y", missing="drop")
+    assert (made.nobs, made.dropped) == (N - 1, 1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    ],
+)
+def test_logits_of_several_classes(tmp_path, loss):
+    fit = _fit(sm.MNLogit, pd.Series(CLASS, name="y"))
+    weights = np.column_stack([np.zeros(4), fit.params])
+    path = _keras(tmp_path / "m.keras", weights, "linear", loss)
+    _same(converter.convert(path, _table(y=CLASS), "y"), fit)
+    path = _keras(tmp_path / "n.keras", weights, "linear", None)
+    _same(converter.convert(path, _table(y=CLASS), "y", family="multinomial"), fit)
+
+
+def test_an_exponential_is_a_poisson_regression(tmp_path):
+    fit = _fit(sm.Poisson, pd.Series(COUNT, name="y"))
+    path = _keras(tmp_path / "m.keras", fit.params, "exponential", "poisson")
+    made = converter.convert(path, _table(y=COUNT), "y")
+    _same(made, fit)
+    assert not any("vary more" in one for one in made.caveats)
+    more = converter.convert(path, _table(y=COUNT * 10), "y")
+    assert any("Pearson chi2 / df = 1" in one for one in more.caveats)
+    assert more.optimality.verdict == "not at the optimum"
+    halves = converter.convert(path, _table(y=COUNT + 0.5), "y")
+    assert any("no counts" in one for one in halves.caveats)
+    with pytest.raises(converter.DataError, match="needs counts"):
+        converter.convert(path, _table(y=COUNT - 5.0), "y")
+
+
+def test_another_loss_than_the_likelihoods(tmp_path):
+    fit = _fit(sm.Poisson, pd.Series(COUNT, name="y"))
+    path = _keras(tmp_path / "m.keras", fit.params, "exponential", "mse")
+    made = converter.convert(path, _table(y=COUNT), "y")
+    assert any("not with the Poisson loss" in one for one in made.caveats)
+
+
+def test_a_normal_distribution_function_is_a_probit_regression(tmp_path):
+    fit = _fit(sm.Probit, pd.Series(BINARY, name="y"))
+    g = onnx_zoo.Graph()
+    beta = np.asarray(fit.params)
+    root = np.sqrt(2.0)
+    eta = g.add("Gemm", "x", g.constant(beta[1:, None] / root), g.constant(beta[:1] / root))
+    y = g.add("Add", g.add("Erf", eta), g.constant(np.array(1.0)))
+    y = g.add("Mul", y, g.constant(np.array(0.5)))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(g.model([y], {"x": ["N", 3]}).SerializeToString())
+    made = converter.convert(path, _table(y=BINARY), "y")
+    _same(made, fit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "activation"),
+    [
+        (sm.MNLogit, CLASS, "softmax"),
+        (sm.Poisson, COUNT, "exponential"),
+        (sm.Logit, BINARY, "sigmoid"),
+    ],
+)
+@pytest.mark.parametrize("cov_type", ["HC0", "cluster", "HAC"])
+def test_robust_covariances(tmp_path, kind, y, activation, cov_type):
+    kwds = {"cluster": {"groups": np.arange(N) // 8}, "HAC": {"maxlags": 3}}.get(cov_type, {})
+    fit = _fit(kind, pd.Series(y, name="y"), cov_type=cov_type, cov_kwds=kwds)
+    weights = np.column_stack([np.zeros(4), fit.params]) if kind is sm.MNLogit else fit.params
+    path = _keras(tmp_path / "m.keras", weights, activation)
+    made = converter.convert(path, _table(y=y), "y", cov_type=cov_type, cov_kwds=kwds)
+    _same(made, fit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "activation"),
+    [
+        (sm.MNLogit, CLASS, "softmax"),
+        (sm.Poisson, COUNT, "exponential"),
+        (sm.Logit, BINARY, "sigmoid"),
+    ],
+)
+def test_away_from_the_optimum_the_test_is_the_score_test(tmp_path, kind, y, activation):
+    model = kind(pd.Series(y, name="y"), EXOG)
+    fit = model.fit(disp=0)
+    beta = np.asarray(fit.params) * 0.9
+    weights = np.column_stack([np.zeros(4), beta]) if kind is sm.MNLogit else beta
+    made = converter.convert(_keras(tmp_path / "m.keras", weights, activation), _table(y=y), "y")
+    flat = beta.ravel(order="F")
+    score, hessian = model.score(flat), model.hessian(flat)
+    found = made.optimality
+    np.testing.assert_allclose(found.statistic, score @ np.linalg.solve(-hessian, score), 1e-6)
+    assert found.df == (flat.size,)
+    drift = (beta - np.asarray(fit.params)) / np.asarray(fit.bse)
+    np.testing.assert_allclose(list(found.drift.values()), drift.ravel(order="F"), 1e-4)
+    np.testing.assert_allclose(np.asarray(made.results.params), beta)
+    np.testing.assert_allclose(
+        np.asarray(made.results.cov_params()), np.linalg.inv(-hessian), 1e-5, 1e-12
+    )
+
+
+def test_without_an_intercept(tmp_path):
+    exog = EXOG[NAMES]
+    fit = _fit(sm.MNLogit, pd.Series(CLASS, name="y"), exog)
+    layer = layers.Dense(4, activation="softmax", use_bias=False, dtype="float64")
+    model = keras.Sequential([keras.Input((3,), dtype="float64"), layer])
+    layer.set_weights([np.column_stack([np.zeros(3), fit.params])])
+    model.save(tmp_path / "m.keras")
+    made = converter.convert(tmp_path / "m.keras", _table(y=CLASS), "y")
+    np.testing.assert_allclose(made.results.bse, fit.bse, 1e-6)
+    assert made.results.df_model == 9  # statsmodels takes one of the slopes for an intercept
+    np.testing.assert_allclose(made.results.llnull, -N * np.log(4.0))
+    assert any("equal probabilities" in one for one in made.caveats)
+
+
+def test_several_outputs_of_several_kinds(tmp_path):
+    x = keras.Input((3,), dtype="float64", name="x")
+    fits = {
+        "size": sm.OLS(ETA + _R.normal(size=N), EXOG).fit(),
+        "kind": _fit(sm.MNLogit, pd.Series(CLASS, name="kind")),
+        "bought": _fit(sm.Logit, pd.Series(BINARY, name="bought")),
+    }
+    table = _table(size=fits["size"].model.endog, kind=CLASS, bought=BINARY)
+    heads = {}
+    for name, activation in (("size", "linear"), ("kind", "softmax"), ("bought", "sigmoid")):
+        beta = np.asarray(fits[name].params).reshape(4, -1)
+        beta = np.column_stack([np.zeros(4), beta]) if name == "kind" else beta
+        layer = layers.Dense(beta.shape[1], activation=activation, name=name, dtype="float64")
+        heads[name] = layer(x)
+        layer.set_weights([beta[1:], beta[0]])
+    keras.Model(x, list(heads.values())).save(tmp_path / "m.keras")
+    made = converter.convert(tmp_path / "m.keras", table, list(heads))
+    assert list(made) == list(heads)
+    assert isinstance(made, converter.JointConversion)
+    for name, fit in fits.items():
+        assert made.optimality[name].verdict == "optimum"
+        np.testing.assert_allclose(made.results[name].bse, fit.bse, 1e-6)
+        np.testing.assert_allclose(made[name].refit.params, fit.params, 1e-6, 1e-9)
+    assert set(made.glance()["output"]) == set(heads)
+    assert len(made.tidy()) == 4 + 12 + 4
+    assert "Output kind" in made.summary()
+    by_name = converter.convert(tmp_path / "m.keras", table, dict(zip(heads, heads, strict=True)))
+    assert by_name.tidy().equals(made.tidy())
+    with pytest.raises(ValueError, match="give a target for each"):
+        converter.convert(tmp_path / "m.keras", table, "size")
+    one = converter.convert(
+        tmp_path / "m.keras", table.drop(columns=["kind", "bought"]), "size", output="size"
+    )
+    np.testing.assert_allclose(one.results.bse, fits["size"].bse, 1e-6)
+
+
+def test_several_units_without_a_link_are_several_regressions():
+    y = np.column_stack([ETA, -ETA]) + _R.normal(size=(N, 2))
+    fits = [sm.OLS(one, EXOG.to_numpy()).fit() for one in y.T]
+    model = affine([one.params[1:] for one in fits], [one.params[0] for one in fits])
+    made = converter.convert(model, X, y)
+    for part, fit in zip(made.values(), fits, strict=True):
+        np.testing.assert_allclose(part.results.bse, fit.bse, 1e-9)
+
+
+def test_links_without_a_model_in_statsmodels():
+    model = affine([1.0, 2.0, 3.0], 0.0, link="cloglog", family="binomial")
+    with pytest.raises(ValueError, match="statsmodels has no model"):
+        converter.convert(model, _table(y=BINARY), "y")
+    softmax = affine(np.eye(3), np.zeros(3), link="softmax", family="multinomial", groups=(0, 0, 0))
+    with pytest.raises(ValueError, match="not a gaussian regression"):
+        converter.convert(softmax, _table(y=CLASS), "y", family="gaussian")
