@@ -342,7 +342,10 @@ def fold_each(
     Outputs may then differ in link and family.
     """
     network = read(path, signature)
-    return [_model(network, path, [one], output) for one in choose(network, output)]
+    chosen = choose(network, output)
+    if len(chosen) > 1:  # a decision on probabilities that are an output too is none of its own
+        chosen = list(fold_outputs(network, chosen).outputs)
+    return [_model(network, path, [one], output) for one in chosen]
 
 
 def _model(

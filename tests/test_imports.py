@@ -42,6 +42,7 @@ def test_the_public_names():
         "DataError",
         "Finding",
         "Inspection",
+        "JointConversion",
         "ModelFileError",
         "Rejected",
         "Verification",
