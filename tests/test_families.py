@@ -289,3 +289,39 @@ def test_links_without_a_model_in_statsmodels():
     softmax = affine(np.eye(3), np.zeros(3), link="softmax", family="multinomial", groups=(0, 0, 0))
     with pytest.raises(ValueError, match="not a gaussian regression"):
         converter.convert(softmax, _table(y=CLASS), "y", family="gaussian")
+
+
+def test_separation_is_found_and_its_terms_are_named():
+    """Of one column alone, completely, and quasi-completely: one row on the boundary of each."""
+    x = np.column_stack([np.r_[-3.0:0.0:20j, 0.0, 0.0, 0.05:3.0:20j], _R.normal(size=42)])
+    y = np.r_[np.zeros(21), np.ones(21)]
+    model = affine([2.0, 0.1], 0.0, link="logit", family="binomial")
+    for rows in (np.arange(42), np.delete(np.arange(42), 20)):
+        made = converter.convert(
+            affine([2.0, 0.1], 0.0, link="logit", family="binomial"), x[rows], y[rows]
+        )
+        assert not made.optimality.converged
+        (said,) = [one for one in made.caveats if "apart" in one]
+        assert "x[0]" in said
+        assert "does not exist" in made.verdict_sentence
+    mixed = y.copy()
+    mixed[[5, 35]] = 1.0 - mixed[[5, 35]]
+    made = converter.convert(model, x, mixed)
+    assert made.optimality.converged
+    assert not any("apart" in one for one in made.caveats)
+
+
+def test_separation_of_several_classes_and_of_counts():
+    x = np.column_stack([np.linspace(-3.0, 3.0, 60), _R.normal(size=60)])
+    y = np.repeat([0, 1, 2], 20)
+    softmax = affine(
+        np.eye(3)[:, :2], np.zeros(3), link="softmax", family="multinomial", groups=(0,) * 3
+    )
+    made = converter.convert(softmax, x, y)
+    assert not made.optimality.converged
+    assert any("2: x[0]" in one and "apart" in one for one in made.caveats)
+    dummy = np.column_stack([np.r_[np.ones(20), np.zeros(40)], x[:, 1]])
+    counts = np.where(dummy[:, 0] == 1.0, 0, _R.poisson(2.0, 60))
+    made = converter.convert(affine([-1.0, 0.0], 0.5, link="log", family="poisson"), dummy, counts)
+    assert not made.optimality.converged
+    assert any("x[0]" in one and "apart" in one for one in made.caveats)

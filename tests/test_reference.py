@@ -46,6 +46,40 @@ def test_longley_refit_and_pinned_results_are_as_good_as_certified(longley):
     assert made.refit.df_resid == longley["residual_degrees_of_freedom"]
 
 
+NIST = json.loads((REFERENCE / "nist_linear.json").read_text())["sets"]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01, -3.0])
+@pytest.mark.parametrize("name", NIST)
+def test_nist_linear_regressions(name, factor):
+    """From any coefficients the refit is the certified one, at least as good as statsmodels'."""
+    data = NIST[name]
+    x, y, estimate = (np.array(data[key]) for key in ("x", "y", "estimate"))
+    constant = int(0 in data["powers"])
+    X = np.column_stack([x**power for power in data["powers"] if power])
+    start = estimate * factor
+    made = converter.convert(affine(start[constant:], start[0] if constant else None), X, y)
+    peer = sm.OLS(y, sm.add_constant(X) if constant else X).fit()
+    least = 7.0 if name == "Filip" else 12.0
+    assert _digits(made.refit.params, estimate) >= max(
+        least, min(_digits(peer.params, estimate), 14.0)
+    )
+    errors = np.array(data["standard_error"])
+    if errors.any():
+        assert _digits(made.refit.bse, errors) >= max(least, min(_digits(peer.bse, errors), 14.0))
+    else:
+        assert np.max(made.refit.bse / estimate) < 1e-9
+    assert made.refit.df_resid == len(y) - len(estimate)
+    deviation = data["residual_standard_deviation"]
+    assert np.sqrt(made.refit.scale) == pytest.approx(deviation, rel=10**-least, abs=1e-9)
+    found = made.optimality
+    if factor == 1.0:
+        assert found.verdict == "optimum"
+    elif errors.any():
+        drift = (start - estimate) / errors
+        np.testing.assert_allclose(list(found.drift.values()), drift, rtol=1e-5)
+
+
 @pytest.mark.parametrize("suffix", ["keras", "h5", "onnx"])
 def test_the_trained_longley_network_is_the_certified_regression(longley, suffix):
     path = FIXTURES / f"longley_linear.{suffix}"

@@ -190,6 +190,18 @@ def fit_caveat(
     ]
 
 
+def separation_caveats(terms: list[str]) -> list[str]:
+    """Say which terms tell the classes apart, so that no coefficient is large enough."""
+    if not terms:
+        return []
+    return [
+        f"A combination of {_some(terms)} tells the outcomes of these rows apart without error, at "
+        "least for some of them: the likelihood grows for ever along it, and the network's finite "
+        "coefficients are where its training stopped. A penalised fit (Firth, ridge) has an "
+        "optimum; statsmodels' standard errors have no meaning here."
+    ]
+
+
 def dispersion_caveats(chi2: float, df: float) -> list[str]:
     """Say so when counts vary more, or less, than Poisson counts do.
 

@@ -17,6 +17,7 @@ from converter.regression.caveats import (
     dispersion_caveats,
     fit_caveat,
     intercept_caveats,
+    separation_caveats,
     structure_caveats,
     training_caveats,
 )
@@ -380,6 +381,7 @@ def _converted(
         *design_caveats(moments, labels),
         *intercept_caveats(has_constant, likelihood.regression),
         *_response_caveats(choice, design, X, optimum),
+        *(() if optimum.converged else _separation_caveats(likelihood, X, design.y, labels)),
     ]
     if design.dropped:
         caveats.append(f"{design.dropped} rows with missing values were left out.")
@@ -535,6 +537,14 @@ def _fit_caveats(
             "binomial).",
         )
     return said
+
+
+def _separation_caveats(
+    likelihood: Likelihood, X: np.ndarray, y: np.ndarray, labels: list[str]
+) -> list[str]:
+    from converter.regression.separation import separating
+
+    return separation_caveats([labels[place] for place in separating(likelihood, X, y)])
 
 
 def _response_caveats(choice: Choice, design: Design, X: np.ndarray, optimum: Optimum) -> list[str]:

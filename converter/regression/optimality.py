@@ -14,6 +14,8 @@ _OPTIMUM = 0.01
 _CLOSE = 0.1
 _SIGNIFICANT = 0.05
 _MAX_ITERATIONS = 100
+# Roundings that a fitted value may have gone through, beside those of the data.
+_ROUNDINGS = 4.0
 # Half the squared Newton decrement bounds how much log-likelihood is left to gain.
 _DECREMENT = 1e-18
 
@@ -183,6 +185,8 @@ def compare(
         statistic, df = gained, (rank,)
         pvalue = float(stats.chi2.sf(statistic, rank))
     differences = network - optimum.params
+    if family.scaled and _perfect(network, at_network, optimum.moments):
+        differences, statistic, pvalue = np.zeros_like(differences), 0.0, 1.0
     drift = {
         name: _ratio(float(difference), float(error))
         for name, difference, error in zip(names, differences, errors, strict=True)
@@ -195,6 +199,18 @@ def compare(
     else:
         verdict = "optimum" if largest <= _OPTIMUM else "close"
     return Optimality(drift, largest, statistic, pvalue, df, verdict, optimum.converged)
+
+
+def _perfect(params: np.ndarray, at_network: Moments, at_optimum: Moments) -> bool:
+    """Tell whether network and optimum both fit the response up to rounding errors.
+
+    What is left of the response is then no estimate of a variance, and the distance between the
+    two no distance. Fitted values are rounded by some units in the last place of what they are
+    sums of, in the norm at most that of each column times its coefficient.
+    """
+    lengths = np.sqrt((at_network.design.astype(np.float64) ** 2).sum(axis=0))
+    noise = _ROUNDINGS * np.finfo(float).eps * float(lengths @ np.abs(params))
+    return bool(np.sqrt(max(at_optimum.remainder, at_network.gain)) <= noise)
 
 
 def _ratio(a: float, b: float) -> float:
