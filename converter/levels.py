@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from converter.errors import printable
+from converter.formats.containers import round_bfloat16
 from converter.hashing import bucket
 
 #: Levels that one lookup may have: terms of a regression, not words of a language.
@@ -27,7 +28,7 @@ OTHER = "other"
 #: Whole numbers up to this size are exact in any type of 32 bits, and are never cut off in one.
 EXACT = 1 << 24
 
-_ROUNDED = frozenset({"float16", "float32", "float64"})
+_ROUNDED = frozenset({"bfloat16", "float16", "float32", "float64"})
 _INT32 = 2**31 - 1
 
 
@@ -69,7 +70,7 @@ class Levels:
         -------
         ndarray of int, shape (n,)
         """
-        return self._found(_held(values, self.types) if self.types else np.asarray(values))
+        return self._found(held_in(values, self.types) if self.types else np.asarray(values))
 
     def _found(self, values: np.ndarray) -> np.ndarray:
         """Return the level of each number as it is held, or text; see `match`."""
@@ -454,7 +455,7 @@ def _objects(tokens: Sequence[Any]) -> np.ndarray:
     return found
 
 
-def _held(values: np.ndarray, types: Sequence[str]) -> np.ndarray:
+def held_in(values: np.ndarray, types: Sequence[str]) -> np.ndarray:
     """Return raw values as they are held in some types, one after the other; text as it is.
 
     What a type does not hold is not a number.
@@ -465,12 +466,14 @@ def _held(values: np.ndarray, types: Sequence[str]) -> np.ndarray:
         place = [
             i for i, one in enumerate(array.tolist()) if isinstance(one, (int, float, np.number))
         ]
-        result[place] = _held(np.array([_double(array[i]) for i in place]), types)
+        result[place] = held_in(np.array([_double(array[i]) for i in place]), types)
         return result
     if array.dtype.kind not in "fiub":
         return array
     for one in types:
-        if one != "int32":
+        if one == "bfloat16":
+            array = round_bfloat16(array.astype(np.float32))
+        elif one != "int32":
             with np.errstate(over="ignore"):
                 array = array.astype(one)
         elif array.dtype.kind == "f" or array.dtype.itemsize > 4 or array.dtype == np.uint32:

@@ -249,17 +249,16 @@ def _resolved(
 
 def held_levels(tape: Tape, origin: Origin, levels: Levels) -> Levels:
     """Return levels of raw values that are held in an input's type first."""
-    dtype = tape.types[origin.entry]
-    if dtype == "bfloat16":
-        raise NotAffine("looks up an input of the type bfloat16, which is not supported")
-    return (levels.read_as("int32") if origin.narrow else levels).read_as(dtype)
+    for dtype in (*reversed(origin.types), tape.types[origin.entry]):
+        levels = levels.read_as(dtype)
+    return levels
 
 
 def _known_codes(origin: Origin, levels: Codes, table: np.ndarray) -> tuple[Levels, np.ndarray]:
     """Return the raw values that a function turns into the codes of a table: all there are.
 
-    Where the lower half of them does what the upper half does (negative codes that are counted
-    from the end of the table), it is left out, as an Embedding has no levels for them either.
+    Where one half of them does what the other half does (negative codes that are counted from the
+    end of the table), it is left out, as an Embedding has no levels for them either.
 
     Raises
     ------
@@ -271,20 +270,33 @@ def _known_codes(origin: Origin, levels: Codes, table: np.ndarray) -> tuple[Leve
     raw = np.arange(-reach, reach + 1)
     place = levels.match(origin.of(raw))
     known = np.flatnonzero(place >= 0)
-    powers = 1 << np.arange(EXACT.bit_length() - 1)
-    far = np.concatenate([-powers, powers, 1 - powers, powers - 1])
-    if (levels.match(origin.of(far[np.abs(far) >= reach])) >= 0).any() or (
+    if _meets_far_ones(origin, levels, reach) or (
         known.size and (known[0] == 0 or known[-1] == len(raw) - 1)
     ):
         raise NotAffine("turns any number of codes into one, so that they are no levels")
     half, odd = divmod(len(known), 2)
     if half and not odd and np.array_equal(place[known[:half]], place[known[half:]]):
-        known = known[half:]
+        # Codes that fall as the raw ones rise are below zero in the upper half.
+        falls = (np.diff(place[known[:half]]) < 0).all()
+        known = known[:half] if half > 1 and falls else known[half:]
     if not known.size:
         raise NotAffine(NO_CODE)
     best = raw[known]
     own = levels if np.array_equal(best, np.arange(levels.size)) else None
     return own or Vocabulary(tuple(best.tolist()), buckets=0), table[place[known]]
+
+
+def _meets_far_ones(origin: Origin, levels: Codes, reach: int) -> bool:
+    """Tell whether a table takes codes of raw values far away, as far as they can be computed."""
+    powers = 1 << np.arange(EXACT.bit_length() - 1)
+    far = np.concatenate([-powers, powers, 1 - powers, powers - 1])
+    far = far[np.abs(far) >= reach]
+    while far.size:
+        try:
+            return bool((levels.match(origin.of(far)) >= 0).any())
+        except NotAffine:
+            far = far[np.abs(far) < np.abs(far).max()]
+    return False
 
 
 def _looked_up(

@@ -38,6 +38,8 @@ def codes_of(value: Any) -> View | None:
     if isinstance(value, Decided):
         return value.codes
     found = view(value) if isinstance(value, Affine) else None
+    if found is not None and any(origin.rounds for origin in found.origins):
+        return None
     if found is None or not isinstance(value, Affine) or value.kind != "f":
         return found
     # Numbers that a layer cast, though they are whole; but not those of an input of numbers.
@@ -208,12 +210,12 @@ def _sorted(kind: str, operands: Sequence[Any]) -> Affine | None:
     ]
     if kind == "remainder":
         known = x.kind not in "uw" and operands[0] is x
-        if not known or not all(type(n) is int and 0 < n <= MAX_LEVELS for _, n in pairs):
+        if not known or not all(type(n) is int and 0 < abs(n) <= MAX_LEVELS for _, n in pairs):
             return None
         resolved = [
             (
-                held_levels(x.tape, origin, Hashed(n, hashing="remainder")),
-                (np.arange(n) + origin.offset) % n,
+                held_levels(x.tape, origin, Hashed(abs(n), hashing="remainder")),
+                (np.arange(abs(n)) * origin.factor + origin.offset) % n,
             )
             for origin, n in pairs
         ]
@@ -229,14 +231,24 @@ def _compared(
 
     An input that is compared with several tokens has all of them for levels.
     """
-    tokens = [one - origin.offset if origin.offset else one for origin, one in pairs]
-    together: dict[tuple[int, bool], dict[Any, None]] = {}
+    tokens = [_raw_token(origin, one) for origin, one in pairs]
+    together: dict[tuple[int, tuple[str, ...]], dict[Any, None]] = {}
     for (origin, _), token in zip(pairs, tokens, strict=True):
-        together.setdefault((origin.entry, origin.narrow), {})[token] = None
+        known = together.setdefault((origin.entry, origin.types), {})
+        if token is not None:
+            known[token] = None
     resolved = []
     for (origin, _), token in zip(pairs, tokens, strict=True):
-        known = tuple(together[origin.entry, origin.narrow])
-        levels = held_levels(tape, origin, Vocabulary(known, unknown=OTHER))
-        marks = np.array([False, *(one == token for one in known)])
+        names = tuple(together[origin.entry, origin.types])
+        levels = held_levels(tape, origin, Vocabulary(names, unknown=OTHER))
+        marks = np.array([False, *(one == token for one in names)])
         resolved.append((levels, marks == same))
     return resolved
+
+
+def _raw_token(origin: Origin, token: Any) -> Any:
+    """Return the raw value that is a token after a factor and an offset; None if there is none."""
+    if not origin.changed:
+        return token
+    value, rest = divmod(token - origin.offset, origin.factor)
+    return None if rest else value

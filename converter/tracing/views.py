@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import NotAffine
-from converter.levels import EXACT, Levels
+from converter.levels import EXACT, Levels, held_in
 from converter.tracing.affine import Affine, Tape
 from converter.tracing.primitives import Broadcast, Held, Join, Scale, Shape, Shift, Take
 
@@ -22,8 +22,12 @@ _MAX_ORIGINS = 1 << 12
 ZERO = np.zeros(1, dtype=np.int64)
 #: The same of text.
 ZERO_TEXT = np.array(["0"], dtype=object)
+#: Types that round whole numbers that are no larger than codes may be.
+HALVES = frozenset({"bfloat16", "float16"})
 # Types that do not hold all codes that there are.
-_CHANGING = frozenset({"bfloat16", "float16", "int32"})
+_CHANGING = HALVES | {"int32"}
+# Stands for a code beyond what a type holds; it is in no table.
+_NO_CODE = -(1 << 40)
 # Steps in which a code may be computed.
 _MAX_STEPS = 200
 
@@ -42,13 +46,16 @@ class Origin:
         The code of each level.
     function : callable or None
         Where there are no levels: the code of each raw value, from an array of shape (n,) to
-        one; None for the raw values themselves, or these and an offset.
+        one; None for the raw values themselves, times a factor and with an offset.
     steps : int
         How many functions that takes, one after the other.
-    narrow : bool
-        Whether raw values have been cast to 32 bits.
-    offset : int
-        What was added to raw values of which nothing else was made.
+    types : tuple of str
+        Types in which raw values are held first, one after the other; see `Levels`.
+    factor, offset : int
+        What was made of raw values of which nothing else was made.
+    rounds : bool
+        Whether the codes are held in a type that rounds some of them: they can be looked up or
+        cast, but what is computed from them is rounded again.
     """
 
     entry: int
@@ -56,24 +63,37 @@ class Origin:
     values: np.ndarray | None = None
     function: Callable[[np.ndarray], np.ndarray] | None = None
     steps: int = 0
-    narrow: bool = False
+    types: tuple[str, ...] = ()
+    factor: int = 1
     offset: int = 0
+    rounds: bool = False
 
     @property
     def raw(self) -> bool:
-        """Whether these are the raw values, but for an offset."""
+        """Whether these are the raw values, but for a factor and an offset."""
         return self.values is None and self.function is None
 
     @property
     def changed(self) -> bool:
         """Whether anything has been made of the raw values."""
-        return not self.raw or self.offset != 0
+        return not self.raw or (self.factor, self.offset) != (1, 0)
 
-    def shifted(self, by: int) -> Origin:
-        """Return where codes come from that are greater by a number."""
-        if self.raw and abs(self.offset + by) <= EXACT:
-            return replace(self, offset=self.offset + by)
-        return self.then(partial(np.add, by))
+    def scaled(self, factor: int, offset: int) -> Origin:
+        """Return where codes come from that are a factor times these, and an offset."""
+        scale, shift = self.factor * factor, self.offset * factor + offset
+        if self.raw and scale and max(abs(scale), abs(shift)) <= EXACT:
+            return replace(self, factor=scale, offset=shift)
+        return self.then(lambda codes: codes * factor + offset)
+
+    def cast(self, dtype: str) -> Origin:
+        """Return where the same codes come from, cast to a type."""
+        rounds = dtype in HALVES
+        if not self.changed:
+            return replace(self, types=(*self.types, dtype), rounds=rounds)
+        if rounds:
+            return replace(self.then(partial(_rounded, types=(dtype,))), rounds=True)
+        types = (*self.types, dtype) if dtype == "int32" else self.types
+        return replace(self, types=types, rounds=False)
 
     def then(self, make: Callable[[np.ndarray], np.ndarray]) -> Origin:
         """Return where other codes come from, that a function makes of these."""
@@ -90,9 +110,10 @@ class Origin:
             If the network does not know one of them.
         """
         if self.levels is None or self.values is None:
+            raw = _rounded(raw, self.types) if HALVES.intersection(self.types) else raw
             if self.function is not None:
                 return self.function(raw)
-            return raw + self.offset if self.offset else raw
+            return raw * self.factor + self.offset if self.changed else raw
         place = self.levels.match(raw)
         if (place < 0).any():
             raise NotAffine("looks up a code that its table does not have")
@@ -118,8 +139,16 @@ def computed(origins: Sequence[Origin], make: Callable[[list[np.ndarray]], np.nd
             last[:] = [raw, make([origin.of(raw) for origin in origins])]
         return last[1]
 
-    narrow = any(origin.narrow for origin in origins)
-    return Origin(origins[0].entry, function=function, steps=steps, narrow=narrow)
+    # How the raw values are held is in the function, but for those that no type of 32 bits holds.
+    narrow = any("int32" in origin.types for origin in origins)
+    types = ("int32",) if narrow else ()
+    return Origin(origins[0].entry, function=function, steps=steps, types=types)
+
+
+def _rounded(codes: np.ndarray, types: Sequence[str]) -> np.ndarray:
+    """Return whole numbers as some types hold them, those beyond as a number that is no code."""
+    held = held_in(codes, types).astype(np.float64)
+    return np.where(np.isfinite(held), held, float(_NO_CODE)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +200,10 @@ def view(value: Affine, depth: int = 0) -> View | None:
 
 def held(value: Affine, dtype: str) -> Affine:
     """Return the numbers of a value that is cast to a type; codes may be other codes there."""
-    if dtype not in _CHANGING or view(value) is None:
+    found = view(value)
+    if found is None:
+        return value
+    if dtype not in _CHANGING and not any(origin.rounds for origin in found.origins):
         return value
     return value.tape.record(Held(value.shape, dtype), [value], value.shape)
 
@@ -245,9 +277,8 @@ def _raw(tape: Tape, index: int) -> View:
 
 def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
     if isinstance(primitive, Held):
-        if primitive.dtype != "int32":
-            return None  # codes that are rounded are no codes
-        return replace(found, origins=tuple(replace(one, narrow=True) for one in found.origins))
+        origins = tuple(origin.cast(primitive.dtype) for origin in found.origins)
+        return replace(found, origins=origins)
     if isinstance(primitive, Take):
         index = primitive.index
         if index is None:
@@ -260,6 +291,8 @@ def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
         return found.moved(lambda array: np.broadcast_to(array.reshape(aligned), shape))
     if isinstance(primitive, Shift) and primitive.where is not None:
         return None
+    if any(origin.rounds for origin in found.origins):
+        return None
     constant = np.asarray(primitive.constant, dtype=np.float64)
     if not np.array_equal(constant, np.rint(constant)) or np.abs(constant).max() > EXACT:
         return None
@@ -267,11 +300,12 @@ def _stepped(found: View, primitive: Any, shape: Shape) -> View | None:
     if made is None:
         return None
     cases, part, place = made
-    if isinstance(primitive, Shift):
-        origins = [origin.shifted(int(by)) for (origin,), (by,) in cases]
-    else:
-        origins = [origin.then(partial(np.multiply, by)) for (origin,), (by,) in cases]
-    return View(tuple(origins), part, place)
+    shift = isinstance(primitive, Shift)
+    changed = [
+        origin.scaled(1, int(by)) if shift else origin.scaled(int(by), 0)
+        for (origin,), (by,) in cases
+    ]
+    return View(tuple(changed), part, place)
 
 
 def _joined(tape: Tape, index: int, depth: int) -> View | None:

@@ -81,7 +81,7 @@ def rule_for(node: Node) -> Rule:
         return Rule(_refusing(layer.refusal), refusal=layer.refusal, keeps_shape=layer.keeps_shape)
     operation = node.domain in (OPERATORS, TENSORFLOW)
     typed = not operation and not _typed_by_codes(node)
-    rounds = typed and node.attributes.get("autocast") is not False
+    rounds = not operation and node.operation not in categorical.LAYERS
     try:
         settings = settings_of(
             layer, node.attributes, node.weights, operation=operation, typed=typed

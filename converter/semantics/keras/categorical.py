@@ -174,10 +174,7 @@ def _read_in(dtype: Any) -> tuple[str, ...]:
     if policy_of({"dtype": dtype}) is not None:
         return ()  # the type of its codes
     name = dtype["config"]["name"] if isinstance(dtype, dict) else dtype or "float32"
-    name = name.removeprefix("mixed_")
-    if name == "bfloat16":
-        raise NotAffine("reads its input in bfloat16, which is not supported")
-    return (name,)
+    return (name.removeprefix("mixed_"),)
 
 
 def hashing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from converter.semantics.onnx.refusal import traced
 from converter.semantics.tensorflow.arrays import number
 from converter.semantics.tensorflow.operator import Operation
 from converter.tracing.affine import Affine
-from converter.tracing.codes import check_levels, expand, present, recode
+from converter.tracing.codes import check_levels, expand, present, recode, recoded
 from converter.tracing.pointwise import codes_of
+from converter.tracing.views import Origin
 
+_NEGATIVE = "counts codes below zero, which is an error"
 _ANY_TEXT = "turns numbers into text"
 # What the number of indicators that stand side by side may be.
 _MAX_WIDTH = 1 << 13
@@ -37,11 +40,7 @@ def dense_bincount(
         raise NotAffine(f"counts {count:,} codes one by one")
     if np.ndim(input) != 2 or not traced(input):
         raise NotAffine("counts codes of all rows together")
-    found = codes_of(input)
-    if found is not None and any(
-        one.values is not None and one.values.min(initial=0) < 0 for one in found.origins
-    ):
-        raise NotAffine("counts codes below zero, which is an error")
+    input = _without_negative(input)
     kind = "i" if T in ("int32", "int64") else "f"
     if binary_output:
         return present(input, Codes(count), np.eye(count, dtype=bool), zeros=True).as_kind(kind)
@@ -51,6 +50,42 @@ def dense_bincount(
     if np.size(weights):
         rows = np.multiply(rows, np.expand_dims(weights, -1))
     return np.sum(rows, axis=1).as_kind(kind)
+
+
+def _without_negative(codes: Affine) -> Affine:
+    """Return codes without the levels whose code is below zero, which is an error.
+
+    A table gives what it does not know -1, where there is no bucket for it.
+
+    Raises
+    ------
+    NotAffine
+        If other levels have such codes.
+    """
+    found = codes_of(codes)
+    if found is None or not any(_below_zero(origin) for origin in found.origins):
+        return codes
+    resolved = []
+    for origin in found.origins:
+        levels, values = origin.levels, origin.values
+        if not _below_zero(origin):
+            if levels is None or values is None:
+                raise NotAffine(_NEGATIVE)
+        elif (
+            not isinstance(levels, Vocabulary)
+            or values is None
+            or not np.array_equal(np.flatnonzero(values < 0), levels.strangers)
+        ):
+            raise NotAffine(_NEGATIVE)
+        else:
+            values = np.delete(values, levels.strangers)
+            levels = replace(levels, buckets=0)
+        resolved.append((levels, values))
+    return recoded(codes.tape, found, resolved)
+
+
+def _below_zero(origin: Origin) -> bool:
+    return origin.values is not None and bool((origin.values < 0).any())
 
 
 def _hashed(input: Any, count: int, salt: Any, hashing: str) -> Any:

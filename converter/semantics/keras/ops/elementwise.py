@@ -129,7 +129,7 @@ def cast(x: Any, *, dtype: Any) -> Any:
             return held(x.as_kind("i"), dtype)  # small ones are held exactly
         if dtype not in ("int32", "int64") or view(x) is None:
             raise NotAffine(_CUTS)
-        return x.as_kind("c")
+        return held(x, dtype).as_kind("c")
     if isinstance(x, Linked):
         raise UsedLink()
     return _whole(np.asarray(x), dtype)

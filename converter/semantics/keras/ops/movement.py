@@ -89,6 +89,8 @@ def _axis(axis: Any) -> Any:
 
 def rot90(array: Any, *, k: int = 1, axes: Any = (0, 1)) -> Any:
     first, second = whole_numbers(axes, "axes")
+    if k % 4 == 2:
+        raise NotAffine("turns by half a circle, of which Keras' backends make different things")
     pin(array, [np.shape(array)[first], np.shape(array)[second]])
     return moved(lambda a: np.rot90(a, k, (first, second)), array)
 

@@ -92,7 +92,7 @@ def multi_hot(
 ) -> Any:
     count = num_tokens if num_classes is None else num_classes
     levels = _classes(count)
-    if not traced(inputs) or np.ndim(inputs) != 2 or axis not in (-1, 1):
+    if not traced(inputs) or np.ndim(inputs) != 2 or axis not in (-1, 2):
         raise NotAffine("encodes sets that do not lie along the last axis")
     return present(inputs, levels, np.eye(count, dtype=bool)).as_kind(_kind(dtype))
 
