@@ -187,6 +187,8 @@ def fold(
 @click.option(
     "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
 )
+@click.option("--groups", metavar="COLUMN", help="Column of the groups, for --cov-type cluster.")
+@click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC.")
 @click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian).")
 @click.option("--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True)
 @click.option(
@@ -209,6 +211,8 @@ def convert(
     features: str | None,
     family: str | None,
     cov_type: str,
+    groups: str | None,
+    maxlags: int | None,
     weights: str | None,
     missing: str,
     base: Sequence[str],
@@ -231,6 +235,7 @@ def convert(
         features=None if features is None else _comma_separated(features),
         family=family,
         cov_type=cov_type,
+        cov_kwds=_given(groups=groups, maxlags=maxlags),
         weights=weights,
         output=_place_or_name(output),
         missing=missing,
@@ -254,6 +259,11 @@ def convert(
         text = made.summary() if suffix == ".txt" else made.tidy().to_csv(index=False).rstrip()
     _write(out, lambda file: file.write(f"{text}\n".encode()))
     return _REGRESSION
+
+
+def _given(**options: Any) -> dict[str, Any] | None:
+    found = {name: value for name, value in options.items() if value is not None}
+    return found or None
 
 
 def _place_or_name(output: str | None) -> str | int | None:

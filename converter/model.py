@@ -199,7 +199,9 @@ class AffineModel:
         else:
             parts = [data]
         arrays = [cells(part, names) for part in parts]
-        arrays = [a.reshape(len(a), -1) if a.ndim else a.reshape(1, 1) for a in arrays]
+        arrays = [
+            a.reshape(*a.shape[:1], math.prod(a.shape[1:])) for a in map(np.atleast_1d, arrays)
+        ]
         matrix = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
         if matrix.shape[1] != len(names):
             raise ValueError(f"X has {matrix.shape[1]} columns; the model has {len(names)} inputs")

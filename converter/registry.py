@@ -53,7 +53,7 @@ def register_layer(
     ----------
     name : str
         ``Package>Class`` as Keras registered it, or ``module.Class`` of a class that was not
-        registered.
+        registered (``__main__.Class`` of a script or a notebook).
     weights : sequence of str
         The names of its weights, in the order in which the layer adds them.
     frozen : sequence of str
@@ -103,6 +103,12 @@ def custom_layer(*names: str) -> tuple[str, CustomLayer] | None:
         if not attempt:
             _load_entry_points()
     return None
+
+
+def registered_as(class_name: str) -> list[str]:
+    """Return the names under which a class of that name was registered, in whatever module."""
+    _load_entry_points()
+    return [name for name in _REGISTERED if name.rpartition(".")[2] == class_name]
 
 
 @cache

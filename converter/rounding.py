@@ -46,6 +46,8 @@ def unit_roundoff(network: Network) -> float:
     for node in network.nodes:
         kinds.update(str(weight.dtype) for weight in node.weights.values())
         kinds.add(computed_in(node.attributes))
+        if network.dialect == "tensorflow":
+            kinds.update(kind for kind in node.attributes.values() if isinstance(kind, str))
         if node.operation == "Cast":
             kinds.add(_CASTS.get(node.attributes.get("to", 0), ""))
         if node.operation in _FLOAT32_SETTINGS:
@@ -77,6 +79,8 @@ def rounding_bound(
     list of ndarray of float64, shape (n, *output shape)
         Infinite where k u reaches one, when nothing can be said.
     """
+    # Below its smallest normal number a type rounds by a fixed amount; it matters in float16 alone.
+    smallest = 2.0**-14 if roundoff == _ROUNDOFF["float16"] else 0.0
     sizes = {one.index: np.abs(point) for one, point in zip(inputs, points, strict=True)}
     wanted = _reached(tape, outputs)
     count = len(points[0])
@@ -87,11 +91,12 @@ def rounding_bound(
         primitive = entry.primitive
         if isinstance(primitive, Source):
             seed = sizes.get(index)
-            magnitudes[index] = np.zeros((count, *entry.shape)) if seed is None else seed
+            seed = np.zeros((count, *entry.shape)) if seed is None else seed
+            magnitudes[index] = np.maximum(seed, smallest)
             roundings[index] = 1  # the point itself is rounded to the input's type
             continue
         operands = [magnitudes[operand] for operand in entry.operands]
-        magnitudes[index] = _absolute(primitive, operands)
+        magnitudes[index] = np.maximum(_absolute(primitive, operands), smallest)
         roundings[index] = max(roundings[o] for o in entry.operands) + _count(primitive, operands)
     bounds = []
     for output in outputs:

@@ -472,3 +472,35 @@ def test_arguments_that_do_not_fit():
         converter.convert(logistic, X, Y, family="gaussian")
     with pytest.raises(ValueError, match="2 outputs"):
         converter.convert(affine([[1.0, 2.0], [3.0, 4.0]], 0.0), X, Y)
+
+
+def test_features_that_bear_the_models_names_are_matched_by_name():
+    model = affine([1.0, 2.0], 0.0)
+    table = pd.DataFrame({"x[1]": X[:, 1], "x[0]": X[:, 0], "y": Y})
+    for features in (None, ["x[0]", "x[1]"], ["x[1]", "x[0]"]):
+        made = converter.convert(model, table, "y", features=features)
+        np.testing.assert_array_equal(made.results.model.exog[:, 1:], X[:, :2])
+
+
+def test_covariances_that_must_be_told_something():
+    model = affine([1.0, 2.0], 0.0)
+    table = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": Y, "shop": np.arange(len(Y)) // 4})
+    for cov_type, words in (("HAC", "maxlags"), ("cluster", "groups"), ("hac-panel", "maxlags")):
+        with pytest.raises(ValueError, match=f"{cov_type}' needs cov_kwds with {words}"):
+            converter.convert(model, table, "y", cov_type=cov_type)
+    kwds = {"groups": "shop"}
+    made = converter.convert(model, table, "y", cov_type="cluster", cov_kwds=kwds)
+    other = converter.convert(
+        model,
+        table.drop(columns="shop"),
+        "y",
+        cov_type="cluster",
+        cov_kwds={"groups": table["shop"]},
+    )
+    np.testing.assert_array_equal(made.results.bse, other.results.bse)
+
+
+def test_an_exact_fit_is_said_to_be_one():
+    x = np.arange(6.0)[:, None]
+    made = converter.convert(affine([np.float32(1.9999998)], -1.0), x, 2.0 * x[:, 0] - 1.0)
+    assert "exact linear function" in made.verdict_sentence

@@ -174,3 +174,29 @@ def test_reading_a_custom_class_imports_nothing_that_the_file_names(path):
     before = set(sys.modules)
     converter.inspect(path)
     assert not {name for name in set(sys.modules) - before if "zoo" in name.lower()}
+
+
+class Twice(layers.Layer):
+    """A class that was not registered, as one of a script."""
+
+    def call(self, x):
+        return 2.0 * x
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("module", ["__main__", "my_layers"])
+def test_a_class_that_was_not_registered(tmp_path, monkeypatch, suffix, module):
+    monkeypatch.setattr(Twice, "__module__", module)
+    monkeypatch.setitem(sys.modules, module, sys.modules[__name__])
+    model = keras.Sequential([keras.Input((3,)), Twice(), layers.Dense(2)])
+    path = tmp_path / f"m.{suffix}"
+    model.save(path)
+    assert "register_layer" in converter.inspect(path).findings[0].reason
+
+    @converter.register_layer(f"{module}.Twice")
+    def twice(x):
+        return np.multiply(x, 2.0)
+
+    points = np.random.default_rng(1).normal(size=(5, 3))
+    expected = model.predict(points, verbose=0)
+    np.testing.assert_allclose(converter.fold(path).predict(points), expected, atol=1e-5)

@@ -138,3 +138,23 @@ def test_deeply_nested_models(tmp_path):
             model.predict(points, verbose=0),
             rtol=1e-8,
         )
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5", "json"])
+def test_a_nested_model_that_was_trained_by_itself(tmp_path, suffix):
+    """Its optimizer stands beside its layers in the archive."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(32, 3))
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.Dense(1)])
+    inner.compile("adam", "mse", metrics=["mae"])
+    inner.fit(x, x.sum(axis=1), verbose=0)
+    model = keras.Sequential([keras.Input((2, 3)), layers.TimeDistributed(inner), layers.Flatten()])
+    if suffix != "json":
+        model.save(tmp_path / f"m.{suffix}")
+    else:
+        (tmp_path / "m.json").write_text(model.to_json())
+        model.save_weights(tmp_path / "m.weights.h5")
+    points = rng.normal(size=(5, 2, 3))
+    folded = converter.fold(tmp_path / f"m.{suffix}")
+    np.testing.assert_allclose(folded.predict(points), model.predict(points, verbose=0), atol=1e-5)
+    assert folded.predict(points[:0]).shape == (0, 2)

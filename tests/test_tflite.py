@@ -179,3 +179,34 @@ def test_damage_raises_nothing_of_its_own(tmp_path):
         else:
             continue
         assert str(path) in said
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Conv2D(2, 3, dilation_rate=2),
+        lambda: layers.Conv2D(2, 3, dilation_rate=(2, 3), padding="same"),
+        lambda: layers.DepthwiseConv2D(3, dilation_rate=2),
+    ],
+)
+def test_dilated_convolutions(tmp_path, layer):
+    x = keras.Input((9, 8, 3), name="x")
+    path = _converted(tmp_path / "m.tflite", keras.Model(x, layer()(x)))
+    points = np.random.default_rng(0).normal(size=(3, 9, 8, 3))
+    np.testing.assert_allclose(
+        converter.fold(path).predict(points),
+        _interpreted(path, points).reshape(len(points), -1),
+        atol=1e-4,
+    )
+
+
+def test_blocks_and_depth(tmp_path):
+    x = keras.Input((4, 6, 8), name="x")
+    y = keras.ops.depth_to_space(x, 2)
+    path = _converted(tmp_path / "m.tflite", keras.Model(x, keras.ops.space_to_depth(y, 4)))
+    points = np.random.default_rng(0).normal(size=(2, 4, 6, 8))
+    np.testing.assert_allclose(
+        converter.fold(path).predict(points),
+        _interpreted(path, points).reshape(len(points), -1),
+        atol=1e-5,
+    )

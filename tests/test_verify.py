@@ -141,3 +141,13 @@ def test_a_configuration_beside_its_weights(tmp_path, given):
     (tmp_path / "m.json").write_text(model.to_json())
     model.save_weights(tmp_path / "m.weights.h5")
     assert converter.verify(tmp_path / given, points=8).agrees
+
+
+def test_half_precision_in_a_graph(tmp_path):
+    """Near zero float16 rounds by a fixed amount, and not in proportion."""
+    body = layers.Dense(8, dtype=keras.DTypePolicy("mixed_float16"))
+    model = keras.Sequential([keras.Input((4,)), body, layers.Dense(1, dtype="float32")])
+    model.export(tmp_path / "saved", verbose=False)
+    found = converter.verify(tmp_path / "saved", points=20)
+    assert found.agrees
+    assert found.bound < 1.0

@@ -13,7 +13,7 @@ import numpy as np
 from converter.errors import ModelFileError, printable
 from converter.formats.keras_calls import Call, Ref, leaves, parse_call, references
 from converter.formats.keras_weights import SPATIAL, Role, part_records, roles
-from converter.registry import custom_layer
+from converter.registry import custom_layer, registered_as
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
 _INPUT = "InputLayer"
@@ -361,7 +361,11 @@ def _layer(record: dict[str, Any], functional: bool) -> Layer:
         and class_name not in (*_MODELS, _INPUT, *_SILENT)
     )
     layer = Layer(name, class_name, OPERATORS if operator else LAYERS, config, refusal, calls)
-    taught = custom_layer(*_registered_names(record, class_name)) if refusal else None
+    # Legacy files name a class without its module, ours and others alike.
+    bare = "module" not in record and not operator and roles(class_name, config) is None
+    known = class_name in (*_MODELS, _INPUT, *_FUNCTIONS)
+    foreign_ = bool(refusal) or (bare and not known)
+    taught = custom_layer(*_registered_names(record, class_name)) if foreign_ else None
     if taught is not None:
         layer.class_name, custom = taught
         layer.module, layer.refusal = CUSTOM, ""
@@ -389,7 +393,11 @@ def _registered_names(record: dict[str, Any], class_name: str) -> list[str]:
     """Return the names under which a custom class may have been registered."""
     module, registered = record.get("module"), record.get("registered_name")
     names = [one for one in (registered, class_name) if isinstance(one, str) and ">" in one]
-    return [*names, f"{module}.{class_name}"] if isinstance(module, str) else names
+    if isinstance(module, str):
+        return [*names, f"{module}.{class_name}"]
+    if "module" in record:  # of a script or a notebook
+        return [*names, f"__main__.{class_name}"]
+    return [*names, *registered_as(class_name)]
 
 
 # Layers that do not support masking: what they return has none.

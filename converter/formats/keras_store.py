@@ -174,6 +174,8 @@ class _Walk:
         if layer.refusal or (not layer.is_known and layer.model is None):
             self.foreign.append(f"{path}/")
         elif layer.model is not None:
+            # A model that was compiled by itself before it became a layer.
+            self.foreign.extend((f"{path}/optimizer/", f"{path}/metrics/"))
             self.model(layer.model, f"{path}/{self.container}")
         else:
             # The state of a random generator acts in training only.

@@ -96,6 +96,7 @@ class Reader:
                 self.constants[f"tensor:{place}"] = value
         for place in range(self._bounded(self.graph.OperatorsLength())):
             self._operator(self.graph.Operators(place), place)
+        self._fill_empty(given)
         inputs = []
         renamed = {}
         for place in given:
@@ -179,9 +180,12 @@ class Reader:
             raise ModelFileError(f"refers to the buffer {number}, which does not exist")
         data = self.numbers(self.model.Buffers(number), "Data")
         kind = self.type_of(tensor)
-        if not len(data) or kind not in _TYPES.values() or kind == "string":
-            return None
         shape = tuple(int(size) for size in self.numbers(tensor, "Shape"))
+        known = kind in _TYPES.values() and kind != "string"
+        if not len(data) or not known:
+            if len(data):
+                self._unreadable(place, kind)
+            return None
         item = np.dtype(kind).newbyteorder("<")
         if any(size < 0 for size in shape) or math.prod(shape) * item.itemsize != len(data):
             name = printable(self._name(tensor, place))
@@ -189,6 +193,23 @@ class Reader:
                 f"holds {len(data):,} bytes for the tensor {name!r} of shape {list(shape)}"
             )
         return np.ascontiguousarray(data).view(item).reshape(shape)
+
+    def _fill_empty(self, given: list[int]) -> None:
+        """Add the constants without an element, which have no bytes to tell them by."""
+        defined = {edge for node in self.nodes for edge in node.outputs} | set(self.constants)
+        for place, tensor in enumerate(self.tensors):
+            edge, kind = f"tensor:{place}", self.type_of(tensor)
+            shape = tuple(int(size) for size in self.numbers(tensor, "Shape"))
+            known = kind in _TYPES.values() and kind != "string"
+            if known and 0 in shape and edge not in defined and place not in given:
+                self.constants[edge] = np.zeros(shape, kind)
+
+    def _unreadable(self, place: int, kind: str) -> None:
+        """Stand a refused node for a constant that cannot be read."""
+        name = self._name(self.tensor(place), place)
+        reason = f"holds a constant of the type {kind}, which is not supported"
+        edge = f"tensor:{place}"
+        self.nodes.append(Node(name, "Const", (), (edge,), domain="tensorflow", refusal=reason))
 
     def _quantized(self, place: int) -> bool:
         tensor = self.tensor(place)
@@ -218,6 +239,8 @@ class Reader:
         code = self.model.OperatorCodes(index)
         number = max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))
         operation = self.names.get(number, f"operator {number}")
+        if operation == "CUSTOM" and code.CustomCode():
+            operation = code.CustomCode().decode("utf-8", "replace")
         inputs = [int(i) for i in self.numbers(operator, "Inputs")]
         outputs = [int(i) for i in self.numbers(operator, "Outputs")]
         edges = ["" if i < 0 else f"tensor:{i}" for i in inputs]

@@ -209,6 +209,14 @@ def _embedding_lookup(r: Reader, label: str, op: Any, edges: list[str], made: li
     r.node(label, "GatherV2", [table, codes, r.edge(np.int64(0))], made)
 
 
+def _blocks(operation: str) -> Writer:
+    def write(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
+        size = int(r.options(op, operation).BlockSize())
+        r.node(label, operation, edges, made, block_size=size)
+
+    return write
+
+
 def _cumsum(r: Reader, label: str, op: Any, edges: list[str], made: list[str]) -> None:
     options = r.options(op, "Cumsum")
     exclusive, reverse = bool(options.Exclusive()), bool(options.Reverse())
@@ -267,6 +275,7 @@ WRITERS: dict[str, Writer] = {
     "ARG_MIN": _plain("ArgMin"),
     "AVERAGE_POOL_2D": _pool("AvgPool"),
     "BATCH_MATMUL": _batch_matmul,
+    "BATCH_TO_SPACE_ND": _plain("BatchToSpaceND"),
     "BROADCAST_TO": _plain("BroadcastTo"),
     "BUCKETIZE": _bucketize,
     "CAST": _cast,
@@ -275,6 +284,7 @@ WRITERS: dict[str, Writer] = {
     "CONV_2D": _convolution("Conv2D", "Conv2D"),
     "COS": _plain("Cos"),
     "CUMSUM": _cumsum,
+    "DEPTH_TO_SPACE": _blocks("DepthToSpace"),
     "DEPTHWISE_CONV_2D": _convolution("DepthwiseConv2dNative", "DepthwiseConv2D"),
     "DIV": _binary("RealDiv", "Div"),
     "ELU": _plain("Elu"),
@@ -334,6 +344,8 @@ WRITERS: dict[str, Writer] = {
     "SIN": _plain("Sin"),
     "SLICE": _plain("Slice"),
     "SOFTMAX": _softmax,
+    "SPACE_TO_BATCH_ND": _plain("SpaceToBatchND"),
+    "SPACE_TO_DEPTH": _blocks("SpaceToDepth"),
     "SPLIT": _split,
     "SPLIT_V": _split_v,
     "SQRT": _plain("Sqrt"),

@@ -28,7 +28,7 @@ from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.scaling import scalers_of, unscale
-from converter.regression.tables import listed
+from converter.regression.tables import listed, load
 from converter.regression.wording import NETWORK, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def convert(
     family : {"gaussian", "binomial", "multinomial", "poisson"}, optional
         By default what link and training loss make it.
     cov_type, cov_kwds
-        Kind of covariance, as statsmodels takes them.
+        Kind of covariance, as statsmodels takes them; ``groups`` and ``time`` may name a column.
     weights : str or array-like of shape (n,), optional
         Analytic weights (Gaussian family only).
     output : str or int, optional
@@ -314,6 +314,10 @@ def convert(
     """
     if cov_type not in COVARIANCES:
         raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
+    lacking = [key for key in COVARIANCES[cov_type] if key not in (cov_kwds or {})]
+    if lacking:
+        raise ValueError(f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}")
+    cov_kwds, beside = _named_columns(cov_kwds, data)
     parts = [part for one in _folded(model, output, signature) for part in parts_of(one, family)]
 
     def converted(part: AffineModel, response: Any, others: Sequence[str]) -> Conversion:
@@ -326,12 +330,12 @@ def convert(
         )
 
     if len(parts) == 1:
-        return converted(parts[0][1], target, ())
+        return converted(parts[0][1], target, beside)
     targets = _targets(target, [name for name, _ in parts])
     columns = [one for one in targets if isinstance(one, str)]
     return JointConversion(
         {
-            name: converted(part, own, [one for one in columns if one is not own])
+            name: converted(part, own, [*beside, *(one for one in columns if one is not own)])
             for (name, part), own in zip(parts, targets, strict=True)
         }
     )
@@ -446,6 +450,19 @@ def _outcomes(choice: Choice, design: Design) -> list[str]:
     if choice.likelihood.name != "multinomial":
         return []
     return [str(one) for one in (design.labels or choice.classes)[1:]]
+
+
+def _named_columns(
+    cov_kwds: dict[str, Any] | None, data: Any
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return groups and times that are named by their column as values, and these names."""
+    found, names = dict(cov_kwds or {}), []
+    for key in ("groups", "time"):
+        if isinstance(found.get(key), str):
+            names.append(found[key])
+            values = load(data).values(found[key])
+            found[key] = np.unique([str(one) for one in values], return_inverse=True)[1]
+    return (found if cov_kwds is not None else None), names
 
 
 def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | None:

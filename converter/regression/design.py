@@ -234,7 +234,7 @@ def _features(
             )
         if len(set(chosen)) < len(chosen):
             raise DataError("features lists a column twice")
-        if names_its_inputs(model.inputs) and set(chosen) == set(wanted):
+        if set(chosen) == set(wanted):
             return wanted  # the names say which is which, whatever their order
         return chosen
     if table.named:

@@ -293,8 +293,12 @@ POISSON = Family(
 #: By the link of the network.
 FAMILIES: dict[str, Family] = {one.link: one for one in (GAUSSIAN, LOGIT, PROBIT, POISSON)}
 
-#: Covariances of coefficients that statsmodels can compute, by its names.
-COVARIANCES = (
-    *("nonrobust", "fixed scale", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"),
-    *("hac-panel", "hac-groupsum"),
-)
+#: Covariances of coefficients that statsmodels can compute, by its names, and what each of them
+#: must be told (`cov_kwds`).
+COVARIANCES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("nonrobust", "fixed scale", "HC0", "HC1", "HC2", "HC3"), ()),
+    "HAC": ("maxlags",),
+    "cluster": ("groups",),
+    "hac-panel": ("maxlags",),
+    "hac-groupsum": ("maxlags", "time"),
+}

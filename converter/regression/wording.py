@@ -30,6 +30,13 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
             f"Verdict: not at the optimum. The {estimate} does not exist on these rows ({why}), so "
             "the network cannot be at it; no standard error here means anything."
         )
+    if np.isinf(found.max_drift):
+        return (
+            "Verdict: not at the optimum. On these rows the target is an exact linear function of "
+            "the columns: nothing is left to measure a distance in standard errors by. The "
+            "network's coefficients differ from that function's (compare the columns network and "
+            "optimum); weights in single precision always do, in the seventh digit."
+        )
     name, df = ("F", found.df) if likelihood.scaled else ("chi2", found.df)
     test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
     size = f"the largest drift is {found.max_drift:.2g} standard errors; {test}"

@@ -76,7 +76,14 @@ def rule_for(node: Node) -> Rule:
         taught = custom_layer(node.operation)
         layer = None if taught is None else Layer(taught[1].function, inert=taught[1].inert)
     if layer is None:
-        raise NotAffine(f"an unknown {kind}; nothing is known about what it computes")
+        way_out = (
+            ": export the model to ONNX or SavedModel, or teach its meaning "
+            "(converter.register_layer)"
+        )
+        raise NotAffine(
+            f"an unknown {kind}; nothing is known about what it computes"
+            + (way_out if kind == "layer" else "")
+        )
     if layer.function is None:
         return Rule(_refusing(layer.refusal), refusal=layer.refusal, keeps_shape=layer.keeps_shape)
     operation = node.domain in (OPERATORS, TENSORFLOW)

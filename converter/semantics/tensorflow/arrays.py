@@ -324,7 +324,7 @@ OPERATIONS: dict[str, Operation] = {
     "IdentityN": Operation(several, moves=True),
     "BatchToSpaceND": Operation(batch_to_space),
     "BroadcastTo": Operation(broadcast_to, moves=True, shape_operands=_SECOND),
-    "Cast": Operation(cast),
+    "Cast": Operation(cast, labels=True),
     "ConcatV2": Operation(concat, moves=True),
     "ExpandDims": Operation(expand_dims, moves=True, labels=True),
     "Fill": Operation(fill, shape_operands=frozenset({0})),

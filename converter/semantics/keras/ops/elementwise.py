@@ -425,7 +425,7 @@ OPERATORS: dict[str, Layer] = {
     "Argmax": Layer(argmax, labels=True),
     "Argmin": Layer(argmin, labels=True),
     "Array": Layer(convert_to_tensor, whole="kept"),
-    "Cast": Layer(cast, whole="kept"),
+    "Cast": Layer(cast, whole="kept", labels=True),
     "ConvertToTensor": Layer(convert_to_tensor, whole="kept"),
     "EmptyLike": Layer(None, "makes a value that is not initialised", keeps_shape=True),
     "FullLike": Layer(full_like, whole="kept"),
