@@ -42,6 +42,20 @@ AFFINE: dict[str, Callable] = {
     "matmul_transposed": lambda x: tf.matmul(x, tf.constant(C34[None]), transpose_b=True),
     "matmul_of_two_axes": lambda x: tf.matmul(x[:, 0], tf.constant(C42)),
     "einsum": lambda x: tf.einsum("bij,jk->bki", x, C42),
+    "tensordot": lambda x: tf.tensordot(x, C42, [[2], [0]]),
+    "tensordot_of_the_middle": lambda x: tf.tensordot(x, C42[:3], [[1], [0]]),
+    "cross": lambda x: tf.linalg.cross(
+        x[..., :3], tf.broadcast_to(C34[:, :3], tf.shape(x[..., :3]))
+    ),
+    "diagonal_of_a_matrix": lambda x: tf.linalg.diag_part(tf.linalg.diag(x)),
+    "diagonal_matrices": lambda x: tf.linalg.diag(x)[..., 1],
+    "diagonal_set": lambda x: tf.linalg.set_diag(x, x[..., 0] * 2.0),
+    "diagonal_set_along_columns": lambda x: tf.linalg.set_diag(
+        tf.transpose(x, [0, 2, 1]), x[:, 0, :3]
+    ),
+    "trace_by_a_mask": lambda x: tf.reduce_sum(x[..., :3] * tf.eye(3, dtype=tf.float64), [1, 2])[
+        :, None
+    ],
     "bias_add": lambda x: tf.nn.bias_add(x, V4),
     "reshape": lambda x: tf.reshape(x, [-1, 12]),
     "reshape_by_rows": lambda x: tf.reshape(x, [tf.shape(x)[0], 6, 2]),

@@ -49,6 +49,7 @@ _OUTPUTS: dict[str, tuple[str, ...]] = {
         *("y", "batch_mean", "batch_variance"),
         *("reserve_space_1", "reserve_space_2", "reserve_space_3"),
     ),
+    "ListDiff": ("out", "idx"),
     "TopKV2": ("values", "indices"),
     "Unique": ("y", "idx"),
     "UniqueV2": ("y", "idx"),

@@ -147,6 +147,10 @@ def select(condition: Any, t: Any, e: Any) -> Any:
     return elementwise.where(condition, t, e)
 
 
+def cross(a: Any, b: Any) -> Any:
+    return products.cross(a, b)
+
+
 def _extreme(name: str, sign: float) -> Operation:
     """Return an operation that is the identity where a bound is as far off as the type allows."""
     versions = nonlinear.OPERATORS[name].versions
@@ -254,6 +258,7 @@ OPERATIONS: dict[str, Operation] = {
     "ClipByValue": Operation(clip_by_value, infinite=frozenset({1, 2})),
     "BiasAddV1": Operation(elementwise.add),
     "Select": Operation(select),
+    "Cross": Operation(cross),
     "Cumsum": Operation(cumsum),
     "Einsum": Operation(einsum),
     "MatMul": Operation(matmul),

@@ -306,6 +306,42 @@ def diag_part_of(input: Any, k: Any, padding_value: Any) -> Any:
     return movement.diagonal(input, offset=bounds.pop(), axis1=rank_ - 2, axis2=rank_ - 1)
 
 
+def diag(diagonal: Any, k: Any, num_rows: Any, num_cols: Any, padding_value: Any) -> Any:
+    """Make matrices of main diagonals (tf.raw_ops.MatrixDiagV3)."""
+    size = np.shape(diagonal)[-1]
+    sizes = {number(one, "a number of rows") for one in (num_rows, num_cols)}
+    if set(whole(k, "a diagonal")) != {0} or not sizes <= {-1, size}:
+        raise NotAffine("makes matrices of other diagonals than the main one")
+    if np.any(np.asarray(_constant(padding_value)) != 0):
+        raise NotAffine("fills matrices with another number than zero")
+    check_size((*np.shape(diagonal), size))
+    return np.multiply(np.expand_dims(diagonal, -1), np.eye(size))
+
+
+def set_diag(input: Any, diagonal: Any, k: Any) -> Any:
+    """Replace main diagonals (tf.raw_ops.MatrixSetDiagV3)."""
+    rows, columns = np.shape(input)[-2:]
+    if set(whole(k, "a diagonal")) != {0}:
+        raise NotAffine("replaces other diagonals than the main one")
+    on = np.eye(rows, columns, dtype=bool)
+    # Along the shorter of the two axes lie the diagonal's elements.
+    own = np.expand_dims(diagonal, -1 if rows <= columns else -2)
+    return np.where(on, own, input)
+
+
+def list_diff(x: Any, y: Any, *, out_idx: str = "int32") -> Any:
+    """Return what is in one constant and not in the other, and where (tf.raw_ops.ListDiff)."""
+    x, y = (np.asarray(_constant(one)) for one in (x, y))
+    kept = np.flatnonzero(~np.isin(x, y))
+    return x[kept], kept
+
+
+def broadcast_args(s0: Any, s1: Any) -> Any:
+    """Return the shape to which two shapes are broadcast."""
+    shapes = [whole(one, "a shape") for one in (s0, s1)]
+    return np.array(np.broadcast_shapes(*map(tuple, shapes)), dtype=np.int64)
+
+
 def diag_part(input: Any) -> Any:
     return movement.diagonal(input, axis1=np.ndim(input) - 2, axis2=np.ndim(input) - 1)
 
@@ -333,6 +369,12 @@ OPERATIONS: dict[str, Operation] = {
     "GatherV2": Operation(gather, moves=True),
     "MatrixBandPart": Operation(matrix_band_part),
     "MatrixDiagPart": Operation(diag_part, moves=True),
+    "BroadcastArgs": Operation(broadcast_args),
+    "ListDiff": Operation(list_diff),
+    "MatrixDiagV2": Operation(diag),
+    "MatrixDiagV3": Operation(diag, inert=frozenset({"align"})),
+    "MatrixSetDiagV2": Operation(set_diag),
+    "MatrixSetDiagV3": Operation(set_diag, inert=frozenset({"align"})),
     "MatrixDiagPartV2": Operation(diag_part_of, moves=True),
     "MatrixDiagPartV3": Operation(diag_part_of, moves=True, inert=frozenset({"align"})),
     "MirrorPad": Operation(mirror_pad, moves=True),

@@ -68,9 +68,9 @@ OPERATIONS: dict[str, Operation] = {
         CHOICE,
         *("TopKV2", "InTopKV2", "UniqueV2", "Unique", "MaxPool3D", "MaxPoolV2"),
         *("NonMaxSuppressionV4", "CropAndResize", "SegmentMax", "Bincount"),
-        *("SparseToDense", "ListDiff", "MaxPoolWithArgmax"),
+        *("SparseToDense", "MaxPoolWithArgmax"),
     ),
-    **_refused(PRODUCT, "Cross", "MatrixInverse", "MatrixDeterminant", "Cholesky", "Svd", "Qr"),
+    **_refused(PRODUCT, "MatrixInverse", "MatrixDeterminant", "Cholesky", "Svd", "Qr"),
     **_refused("normalises by values of its neighbourhood", "LRN", keeps_shape=True),
     **_refused(
         KERAS["Sort"].refusal,
