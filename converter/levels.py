@@ -232,6 +232,8 @@ class Vocabulary(Levels):
             token = whole(value)
             if token is not None and self.unknown == OTHER and abs(token) > EXACT:
                 return -1
+        elif isinstance(value, (bool, np.bool_)):
+            token = str(value)
         elif not isinstance(value, (str, bytes)):
             # A table's reader may have taken words of digits for numbers.
             number = whole(value)

@@ -139,6 +139,9 @@ class Variable:
             found = f"{self.name!r} holds {shown!r} in row {row + 1}"
             if isinstance(value, (str, bytes)) and not self.text:
                 raise ValueError(f"{found}, which is text; the network looks up numbers here")
+            if self.text and not isinstance(value, (str, bytes)):
+                kind = "is missing" if value is None or value != value else "is a number"
+                raise ValueError(f"{found}, which {kind}; the network looks up words here")
             raise ValueError(
                 f"{found}, which the network does not know (it has {_some(self.levels)})"
             )

@@ -742,3 +742,19 @@ def test_a_feature_space(tmp_path, crossed):
     )
     found = converter.fold(tmp_path / "m.keras").predict(pd.DataFrame(table))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_values_that_are_no_words(tmp_path):
+    x = keras.Input((1,), dtype="string", name="flag")
+    hot = layers.StringLookup(vocabulary=["True", "False"], output_mode="one_hot")(x)
+    keras.Model(x, layers.Dense(1)(hot)).save(tmp_path / "m.keras")
+    model = converter.fold(tmp_path / "m.keras")
+    words = model.predict(pd.DataFrame({"flag": ["True", "False"]}))
+    np.testing.assert_array_equal(model.predict(pd.DataFrame({"flag": [True, False]})), words)
+    with pytest.raises(ValueError, match="'7' in row 1, which is a number"):
+        model.predict(pd.DataFrame({"flag": [7]}))
+    with pytest.raises(ValueError, match="row 2, which is missing"):
+        model.predict(pd.DataFrame({"flag": ["True", None]}))
+    table = pd.DataFrame({"flag": ["True", "False", "other"] * 9, "y": np.arange(27.0)})
+    made = converter.convert(model, table, "y")
+    assert any("9 of 27 values of flag" in one for one in made.caveats)

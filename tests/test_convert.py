@@ -504,3 +504,20 @@ def test_an_exact_fit_is_said_to_be_one():
     x = np.arange(6.0)[:, None]
     made = converter.convert(affine([np.float32(1.9999998)], -1.0), x, 2.0 * x[:, 0] - 1.0)
     assert "exact linear function" in made.verdict_sentence
+
+
+def test_a_column_that_is_an_input_and_the_target():
+    model = affine([1.0, 2.0], 0.0, names=["age", "size"])
+    table = pd.DataFrame({"age": X[:, 0], "size": X[:, 1], "y": Y})
+    with pytest.raises(converter.DataError, match="'age' is an input of the model, and given as"):
+        converter.convert(model, table, "age")
+    numbered = pd.DataFrame(np.column_stack([X, Y]))
+    made = converter.convert(affine([1.0, 2.0], 0.0), numbered, 2)
+    assert made.results.model.endog_names == "2"
+
+
+def test_more_columns_than_rows():
+    model = affine(np.ones(60), 0.0, link="logit", family="binomial")
+    wide = np.random.default_rng(0).normal(size=(20, 60))
+    with pytest.raises(converter.DataError, match="20 rows are too few for 61 columns"):
+        converter.convert(model, wide, np.arange(20) % 2)

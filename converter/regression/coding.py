@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import DataError, printable
+from converter.levels import OTHER, Vocabulary
 from converter.model import AffineModel
 from converter.variables import Variable
 
@@ -166,6 +167,11 @@ def _category(
             f"Most values of {shown} ({strange} of {sum(map(len, matched))}) are none that the "
             f"network knows ({', '.join(labels[one.levels.strangers.stop :][:6])}, ...): is the "
             "column spelled as in training?"
+        )
+    elif strange and isinstance(one.levels, Vocabulary) and one.levels.unknown != OTHER:
+        sentences.append(
+            f"{strange} of {sum(map(len, matched))} values of {shown} are none that the network "
+            "knows: they share a coefficient that training may never have seen."
         )
     first = -1
     if one.exhaustive:

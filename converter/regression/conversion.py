@@ -367,6 +367,11 @@ def _converted(
             f"{len(design.y)} rows are too few for {len(params)} coefficients: nothing is left to "
             "estimate the residual variance from"
         )
+    if not likelihood.scaled and len(design.y) <= X.shape[1]:
+        raise DataError(
+            f"{len(design.y)} rows are too few for {X.shape[1]} columns: any outcome is predicted "
+            "without error, and there is no maximum-likelihood estimate"
+        )
     optimum = optimum_of(likelihood, X, design.y, params, moments, design.weights)
     found = compare(likelihood, labels, params, moments, optimum)
     caveats = [

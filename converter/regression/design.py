@@ -186,6 +186,8 @@ def _column(
     def read(source: Table, name: str) -> np.ndarray:
         return source.values(name) if labels else source.numbers(name)
 
+    if isinstance(given, (int, np.integer)) and table.named and str(given) in table.names:
+        given = str(given)  # a column that is called by a number
     if isinstance(given, str):
         return read(table, given), given
     if isinstance(given, (int, np.integer)) and not table.named:
@@ -241,11 +243,17 @@ def _features(
         lacking = [name for name in wanted if name not in others]
         if not lacking:
             return wanted
+        taken = [name for name in lacking if name in table.names]
+        if taken:
+            raise DataError(
+                f"{table.source}: the column {taken[0]!r} is an input of the model, and given as "
+                f"{beside}"
+            )
         if names_its_inputs(model.inputs):
             raise DataError(
                 f"{table.source}: the model names its inputs, and the table has no column "
                 f"{listed(lacking)}. The model wants {listed(wanted)}; the table has "
-                f"{listed(others)}. Rename the columns, or give features="
+                f"{listed(others)}. Rename the columns, or give features= (--features)"
             )
     if len(others) != len(wanted):
         text = [] if model.categorical else [n for n in others if not table.numeric(n)]
