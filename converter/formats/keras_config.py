@@ -237,7 +237,8 @@ def parse_model(record: dict[str, Any]) -> Model | str:
     if custom or class_name not in _MODELS or "layers" not in config:
         return custom or (
             f"is a subclassed model ({printable(class_name)}); its configuration does not say "
-            "what it computes: export it to ONNX, or build it from Sequential or Functional parts"
+            "what it computes: export it (model.export, as SavedModel or ONNX), or build it from "
+            "Sequential or Functional parts"
         )
     return _model(class_name, config, record)
 

@@ -292,7 +292,7 @@ def convert(
         fitted on named columns is matched by name.
     base : mapping of str to level, optional
         For columns that are categories, the level that the others are compared with; by default
-        the first that occurs.
+        the first that occurs and that the network has a name for.
     signature : str, optional
         Which signature of a SavedModel: by default ``serving_default``, or the only one.
 

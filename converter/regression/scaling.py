@@ -68,9 +68,11 @@ def scaler_of(given: Any, width: int, what: str, names: Sequence[str] = ()) -> S
         )
     for name, values in (("mean", shift), ("scale", scale)):
         if values.shape not in ((), (width,)) or not np.isfinite(values).all():
+            some = ", ".join(printable(one) for one in names[:8])
+            which = f", one each for {some}" if len(names) == width else ""
             raise DataError(
                 f"{what}: {name} has shape {list(values.shape)} where {width} finite numbers are "
-                "expected"
+                f"expected{which}"
             )
     if not np.all(scale):
         raise DataError(f"{what}: a scale is zero")

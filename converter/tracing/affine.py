@@ -238,7 +238,10 @@ class Affine(Operators):
         return movement(np.transpose, self, axes[0] if len(axes) == 1 else (axes or None))
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise NotAffine("needs the numbers of a value that depends on the input")
+        raise NotAffine(
+            "needs the numbers of a value that depends on the input (a function that was "
+            "registered for a layer must use numpy's functions)"
+        )
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         from converter.tracing.functions import UFUNCS
