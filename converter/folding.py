@@ -24,7 +24,7 @@ from converter.errors import (
 )
 from converter.network import Input, Network, Output
 from converter.rows import CONSTANT, MIXES_ROWS, row_groups, trace_rows
-from converter.sweeps import RowMap, forward, reverse
+from converter.sweeps import RowMap, forward, precision, reverse
 from converter.tracing.affine import RIGID, Affine, Tape
 from converter.tracing.codes import Indicators
 from converter.tracing.interpreter import TEXT, Trace
@@ -327,7 +327,7 @@ def _sweep(
     run = forward if (sweep or _cheaper(sum(widths), sum(sizes))) == "forward" else reverse
     with np.errstate(all="ignore"):
         sources = [value for _, value in numeric] + [value for value, _ in looked_up]
-        run(traced.tape, sources, values, into)
+        run(traced.tape, sources, values, into, precision(traced.tape, carried))
         for number, value in enumerate(values):
             if isinstance(value, np.ndarray):
                 constants = value.reshape(rows or 1, -1)

@@ -12,10 +12,12 @@ import numpy as np
 
 from converter.errors import ModelFileError, printable
 from converter.tracing.affine import Affine, Entry, Tape
-from converter.tracing.primitives import Shift, Source, finite
+from converter.tracing.primitives import Contract, Shift, Source, finite
 
 # Numbers that one sweep carries through the widest value of the tape: 64 MB of float64.
 _SWEEP_ELEMENTS = 1 << 23
+# Multiplications up to which a sweep is run in extended precision, where the platform has it.
+_EXTENDED = 1 << 21
 
 
 class RowMap:
@@ -144,8 +146,8 @@ def _blocks(count: int, tape: Tape) -> list[np.ndarray]:
     return [np.arange(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def _seed(elements: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    seed = np.zeros((len(elements), math.prod(shape)))
+def _seed(elements: np.ndarray, shape: tuple[int, ...], kind: type[np.floating]) -> np.ndarray:
+    seed = np.zeros((len(elements), math.prod(shape)), kind)
     seed[np.arange(len(elements)), elements] = 1.0
     return seed.reshape(len(elements), *shape)
 
@@ -153,7 +155,27 @@ def _seed(elements: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 Values = Sequence[Affine | np.ndarray]
 
 
-def reverse(tape: Tape, inputs: Sequence[Affine], outputs: Values, into: RowMap) -> None:
+def precision(tape: Tape, carried: int) -> type[np.floating]:
+    """Return the type in which a sweep of so many numbers through each value computes.
+
+    Where products of stacked layers cancel, three more digits are worth some milliseconds; longer
+    types are not computed by the processor's vector units, and large networks are left to these.
+    """
+    products = sum(
+        entry.primitive.constant.size
+        for entry in tape.entries
+        if isinstance(entry.primitive, Contract)
+    )
+    return np.longdouble if carried * products <= _EXTENDED else np.float64
+
+
+def reverse(
+    tape: Tape,
+    inputs: Sequence[Affine],
+    outputs: Values,
+    into: RowMap,
+    kind: type[np.floating] = np.float64,
+) -> None:
     """Carry a cotangent for each output element back through the tape.
 
     Raises
@@ -165,9 +187,9 @@ def reverse(tape: Tape, inputs: Sequence[Affine], outputs: Values, into: RowMap)
     for number, value in enumerate(outputs):
         if isinstance(value, np.ndarray):
             continue
-        offset, present = np.zeros(value.size), np.zeros(value.size, dtype=bool)
+        offset, present = np.zeros(value.size, kind), np.zeros(value.size, dtype=bool)
         for elements in _blocks(value.size, tape):
-            cotangents = {value.index: _seed(elements, value.shape)}
+            cotangents = {value.index: _seed(elements, value.shape, kind)}
             for index in range(value.index, -1, -1):
                 cotangent = cotangents.pop(index, None)
                 if cotangent is None:
@@ -191,7 +213,13 @@ def reverse(tape: Tape, inputs: Sequence[Affine], outputs: Values, into: RowMap)
         into.add_offset(number, offset.reshape(shape), present.reshape(shape))
 
 
-def forward(tape: Tape, inputs: Sequence[Affine], outputs: Values, into: RowMap) -> None:
+def forward(
+    tape: Tape,
+    inputs: Sequence[Affine],
+    outputs: Values,
+    into: RowMap,
+    kind: type[np.floating] = np.float64,
+) -> None:
     """Carry a tangent for each input element forward, and the offset in a run of its own.
 
     The offset starts at zero and is what every `Shift` adds to. Whether there is one is a
@@ -215,7 +243,7 @@ def forward(tape: Tape, inputs: Sequence[Affine], outputs: Values, into: RowMap)
                 continue
             if isinstance(entry.primitive, Source):
                 seed = seeds.get(index)
-                tangents[index] = np.zeros((rows, *entry.shape)) if seed is None else seed
+                tangents[index] = np.zeros((rows, *entry.shape), kind) if seed is None else seed
                 continue
             with _place(entry):
                 value = entry.primitive.forward(*(tangents[operand] for operand in entry.operands))
@@ -235,7 +263,7 @@ def forward(tape: Tape, inputs: Sequence[Affine], outputs: Values, into: RowMap)
 
     for place, one in enumerate(inputs):
         for elements in _blocks(one.size, tape):
-            seeds = {one.index: _seed(elements, one.shape)}
+            seeds = {one.index: _seed(elements, one.shape, kind)}
             into.add_tangents(place, elements, run(seeds, len(elements), lambda s, v: v))
     marks = np.random.default_rng(0)
 

@@ -1,9 +1,9 @@
 """The handful of linear maps that a tape is made of, each with its adjoint.
 
 Every primitive maps arrays of shape ``(K, *source)`` to ``(K, *target)``, the same linear map
-for each of the K rows, in float64; `adjoint` maps the other way. ``<A u, v> == <u, A* v>`` is
-tested for each. Constants are kept as they came out of the file (a view of a memory map, often
-float32) and are cast to float64 one block at a time, when they are used.
+for each of the K rows, in the values' type; `adjoint` maps the other way. ``<A u, v> == <u, A*
+v>`` is tested for each. Constants are kept as they came out of the file (a view of a memory map,
+often float32) and are cast to float64 one block at a time, when they are used.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Join:
 
     def forward(self, *values: np.ndarray) -> np.ndarray:
         rows = len(values[0])
-        result = np.zeros((rows, math.prod(self.target)))
+        result = np.zeros((rows, math.prod(self.target)), values[0].dtype)
         for value, index in zip(values, self.indices, strict=True):
             result[:, index] = value.reshape(rows, -1)
         return result.reshape(rows, *self.target)
@@ -244,7 +244,7 @@ def gather(value: np.ndarray, index: np.ndarray | None, target: Shape) -> np.nda
     if index is None:
         return value.reshape(rows, *target)
     if value[:1].size == 0:
-        return np.zeros((rows, *target))
+        return np.zeros((rows, *target), value.dtype)
     taken = value.reshape(rows, -1)[:, index]
     empty = index < 0
     if empty.any():
@@ -262,7 +262,7 @@ def scatter_add(value: np.ndarray, index: np.ndarray | None, target: Shape) -> n
     kept = index >= 0
     if not kept.all():
         flat, index = flat[:, kept], index[kept]
-    result = np.zeros((rows, size))
+    result = np.zeros((rows, size), value.dtype)
     if index.size == 0:
         return result.reshape(rows, *target)
     if np.bincount(index, minlength=size).max() <= 1:
@@ -296,7 +296,7 @@ def _contract(
     constant = constant.transpose([place[label] for label in batch + summed + made]).reshape(
         extent(batch), extent(summed), extent(made)
     )
-    result = np.empty((extent(batch), rows * extent(free), extent(made)))
+    result = np.empty((extent(batch), rows * extent(free), extent(made)), value.dtype)
     for one, matrix, out in zip(value, constant, result, strict=True):
         out[...] = product(one, matrix)
     order = batch + ["*"] + free + made
@@ -306,16 +306,16 @@ def _contract(
 
 
 def product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return ``rows @ matrix`` in float64, reading the matrix once, block by block.
+    """Return ``rows @ matrix`` in the rows' type, reading the matrix once, block by block.
 
     Parameters
     ----------
-    rows : ndarray of float64, shape (m, c)
+    rows : ndarray of float64 or longdouble, shape (m, c)
     matrix : ndarray of any real type, shape (c, k), usually a view of a file
 
     Returns
     -------
-    ndarray of float64, shape (m, k)
+    ndarray, shape (m, k)
 
     Raises
     ------
@@ -323,7 +323,7 @@ def product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         If the matrix holds a NaN or an infinity.
     """
     unique, inverse = _distinct(rows, matrix)
-    result = np.zeros((len(unique), matrix.shape[1]))
+    result = np.zeros((len(unique), matrix.shape[1]), rows.dtype)
     elements = _BLOCK if len(unique) <= 8 else _BLOCK_MANY_ROWS
     by_row = abs(matrix.strides[0]) >= abs(matrix.strides[1])
     long, short = matrix.shape if by_row else matrix.shape[::-1]
