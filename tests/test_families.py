@@ -325,3 +325,15 @@ def test_separation_of_several_classes_and_of_counts():
     made = converter.convert(affine([-1.0, 0.0], 0.5, link="log", family="poisson"), dummy, counts)
     assert not made.optimality.converged
     assert any("x[0]" in one and "apart" in one for one in made.caveats)
+
+
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_a_bottleneck_is_a_reduced_rank_regression(tmp_path, units):
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(units), layers.Dense(4, activation="softmax")]
+    )
+    model.save(tmp_path / "m.keras")
+    made = converter.convert(tmp_path / "m.keras", _table(y=CLASS), "y")
+    said = [one for one in made.caveats if "reduced-rank" in one]
+    assert len(said) == (units < 3)
+    assert all(f"have rank {units}" in one for one in said)

@@ -18,6 +18,8 @@ _WANTED = {
     "MNLogit": ("categorical cross-entropy", _CATEGORICAL),
     "Poisson": ("the Poisson loss", frozenset({"poisson"})),
 }
+# Singular values of weights in single precision that may be rounding errors, in proportion.
+_ROUNDED = 1e-5
 # Functions that turn logits into probabilities, by link.
 _TURNED = {"logit": "sigmoid", "softmax": "softmax"}
 # What a model without regressors predicts, and without an intercept.
@@ -110,6 +112,16 @@ def structure_caveats(coef: np.ndarray, names: list[str]) -> list[str]:
             f"The network ignores {_some(ignored)}: the coefficient is exactly 0 by architecture "
             "or training, while the optimum is free to use it."
         )
+    if len(coef) > 1 and coef.any():
+        lengths = np.sqrt((coef**2).sum(axis=0))
+        sizes = np.linalg.svd(coef / np.where(lengths > 0, lengths, 1.0), compute_uv=False)
+        rank = int((sizes > _ROUNDED * sizes[0]).sum())
+        if rank < min(coef.shape):
+            said.append(
+                f"The coefficients of the {len(coef)} equations have rank {rank}: a layer of fewer "
+                "units than there are inputs or outputs makes it a reduced-rank regression, with "
+                "fewer parameters than are counted here, while the optimum is free to have all."
+            )
     groups: dict[tuple[float, ...], list[str]] = {}
     for name, values in zip(names, coef.T, strict=True):
         if values.any():
