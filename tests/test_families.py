@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import onnx_zoo
@@ -337,3 +339,109 @@ def test_a_bottleneck_is_a_reduced_rank_regression(tmp_path, units):
     said = [one for one in made.caveats if "reduced-rank" in one]
     assert len(said) == (units < 3)
     assert all(f"have rank {units}" in one for one in said)
+
+
+def test_large_linear_predictors_are_no_separation():
+    r = np.random.default_rng(5)
+    x = np.exp(r.normal(0.0, 2.2, 1000))
+    y = (r.random(1000) < 1.0 / (1.0 + np.exp(1.0 - x))) * 1.0
+    fit = sm.Logit(y, sm.add_constant(x)).fit(disp=0, method="newton", maxiter=100)
+    model = affine([fit.params[1] * 1.01], fit.params[0], link="logit", family="binomial")
+    made = converter.convert(model, x[:, None], y)
+    assert made.optimality.converged
+    np.testing.assert_allclose(made.refit.params, fit.params, 1e-6)
+    x = np.exp(r.normal(0.0, 2.5, 500))
+    y = r.poisson(np.exp(1.0 - 0.8 * x)) * 1.0
+    fit = _fit(sm.Poisson, y, sm.add_constant(x))
+    made = converter.convert(affine([-0.5], 0.5, link="log", family="poisson"), x[:, None], y)
+    assert made.optimality.converged
+    np.testing.assert_allclose(made.refit.params, fit.params, 1e-6)
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e6, 1e9, 1e12])
+def test_large_counts(mean):
+    for seed in range(4):
+        r = np.random.default_rng(seed)
+        x = r.normal(size=(60, 3)) * [1.0, 5.0, 0.2] + [0.0, 3.0, 1.0]
+        y = r.poisson(mean, 60) * 1.0
+        model = affine([0.5, -0.1, 1.0], -0.3, link="log", family="poisson")
+        made = converter.convert(model, x, y)
+        assert made.optimality.converged
+        fitted = made.refit.predict()
+        exog = sm.add_constant(x)
+        score = exog.T @ (y - fitted)
+        assert np.abs(score / np.sqrt(np.diag(exog.T @ (exog * fitted[:, None])))).max() < 1e-3
+
+
+def test_several_softmaxes_in_one_output():
+    weights = _R.normal(size=(6, 3))
+    names = {"link": "softmax", "family": "multinomial", "groups": (0, 0, 0, 1, 1, 1)}
+    model = affine(weights, np.zeros(6), **names)
+    y = np.column_stack([CLASS % 3, (CLASS + BINARY) % 3])
+    made = converter.convert(model, X, y)
+    assert list(made) == ["y[0]", "y[1]"]
+    for part, own in zip(made.values(), y.T, strict=True):
+        np.testing.assert_allclose(
+            part.refit.params, _fit(sm.MNLogit, own, EXOG.to_numpy()).params, 1e-5, 1e-7
+        )
+
+
+def test_classes_that_the_file_names():
+    """Units in another order than the labels': the names decide, whatever the labels' type."""
+    weights = _R.normal(size=(3, 3))
+    model = affine(weights, np.zeros(3), link="softmax", family="multinomial", groups=(0, 0, 0))
+    model = dataclasses.replace(model, output_names=("p[2]", "p[0]", "p[1]"))
+    unit = np.array([1, 2, 0])[CLASS % 3]
+    expected = converter.convert(model, X, unit.astype(float) * 0 + CLASS % 3)
+    fit = _fit(sm.MNLogit, unit, EXOG.to_numpy())
+    for labels in (CLASS % 3, (CLASS % 3) * 1.0, (CLASS % 3).astype(str)):
+        made = converter.convert(model, X, labels)
+        np.testing.assert_allclose(made.refit.params, fit.params, 1e-5, 1e-7)
+        assert list(made.tidy()["outcome"].unique()) == ["0", "1"]
+    assert expected.optimality.statistic == made.optimality.statistic
+
+
+def test_times_that_are_named_by_their_column():
+    table = _table(y=ETA + _R.normal(size=N), t=np.repeat(np.arange(40), 10))
+    model = affine([1.0, 2.0, 0.0], 0.0, names=NAMES)
+    fit = sm.OLS(table["y"], EXOG).fit(
+        cov_type="hac-groupsum", cov_kwds={"maxlags": 2, "time": table["t"].to_numpy()}
+    )
+    kwds = {"maxlags": 2, "time": "t"}
+    made = converter.convert(model, table, "y", cov_type="hac-groupsum", cov_kwds=kwds)
+    np.testing.assert_allclose(made.refit.bse, fit.bse, 1e-8)
+    with pytest.raises(ValueError, match="maxlags must be a whole number"):
+        converter.convert(model, table, "y", cov_type="HAC", cov_kwds={"maxlags": -3})
+    kwds = {"groups": np.zeros(N)}
+    with pytest.raises(ValueError, match="two groups"):
+        converter.convert(model, table.drop(columns="t"), "y", cov_type="cluster", cov_kwds=kwds)
+
+
+def test_scalers_of_targets_that_are_no_numbers():
+    model = affine([0.5, 1.0, 0.0], -0.3)
+    scaler = {"mean": [10.0], "scale": [5.0]}
+    with pytest.raises(converter.DataError, match="only makes sense for a linear"):
+        converter.convert(model, X, BINARY, family="binomial", target_scaler=scaler)
+    with pytest.raises(converter.DataError, match="is the target, and given as weights"):
+        converter.convert(model, _table(y=COUNT + 1.0), "y", weights="y")
+
+
+def test_exact_fits_and_numbers_that_overflow():
+    y = X @ [0.5, -0.1, 1.0] - 0.3
+    beta = np.float32([0.5, -0.1, 1.0])
+    made = converter.convert(affine(beta, float(np.float32(-0.3))), X, y)
+    assert "exact linear function" in made.verdict_sentence
+    with pytest.raises(converter.DataError, match="overflow"):
+        converter.convert(affine([5.0, 5.0, 5.0], 3.0), X * 1e155, ETA)
+
+
+@pytest.mark.parametrize("mean", [2.0, 0.1, 0.02])
+def test_rare_counts_are_no_other_dispersion(mean):
+    false = 0
+    for seed in range(40):
+        r = np.random.default_rng(seed)
+        x = r.normal(size=(1000, 1))
+        y = r.poisson(mean * np.exp(0.2 * x[:, 0]))
+        made = converter.convert(affine([0.2], np.log(mean), link="log", family="poisson"), x, y)
+        false += any("The counts vary" in one for one in made.caveats)
+    assert false <= 1

@@ -81,7 +81,10 @@ def parts_of(model: AffineModel, family: str | None) -> list[tuple[str, AffineMo
             else np.arange(len(names))
             for number in numbers
         ]
-        return [(_common([names[i] for i in rows]), _rows(model, rows)) for rows in found]
+        common = [_common([names[i] for i in rows]) for rows in found]
+        if len(set(common)) < len(common):  # one output holds several
+            common = [f"{name}[{place}]" for place, name in enumerate(common)]
+        return [(name, _rows(model, rows)) for name, rows in zip(common, found, strict=True)]
     if len(names) == 2 and _is_pair(model):
         # A binary classifier's [1 - p, p]: the regression of the second class.
         return [(names[1], model.select(1))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,8 @@ class Conversion:
     @cached_property
     def results(self) -> Any:
         """statsmodels results wrapper pinned at the network's coefficients."""
-        return self._results(self._params, self._moments, NETWORK, True, 0)
+        there = self.optimality.verdict == "optimum"
+        return self._results(self._params, self._moments, NETWORK, there, 0)
 
     @cached_property
     def refit(self) -> Any:
@@ -314,10 +315,12 @@ def convert(
     """
     if cov_type not in COVARIANCES:
         raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
+    _check_kwds(cov_kwds or {})
     lacking = [key for key in COVARIANCES[cov_type] if key not in (cov_kwds or {})]
     if lacking:
         raise ValueError(f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}")
     cov_kwds, beside = _named_columns(cov_kwds, data)
+    _check_kwds(cov_kwds or {})
     parts = [part for one in _folded(model, output, signature) for part in parts_of(one, family)]
 
     def converted(part: AffineModel, response: Any, others: Sequence[str]) -> Conversion:
@@ -331,6 +334,8 @@ def convert(
 
     if len(parts) == 1:
         return converted(parts[0][1], target, beside)
+    if target_scaler is not None:
+        raise ValueError("a scaler of the target belongs to one output: choose it with output=")
     targets = _targets(target, [name for name, _ in parts])
     columns = [one for one in targets if isinstance(one, str)]
     return JointConversion(
@@ -352,6 +357,8 @@ def _converted(
     scaler, target_scaler = scalers_of(*scalers)
     likelihood = choice.likelihood
     design = design_of(choice.model, *table, _classes(choice), others)
+    if target_scaler is not None and not likelihood.scaled:
+        raise DataError("a scaler of the target only makes sense for a linear regression")
     folded = unscale(choice.model, scaler, target_scaler, design.numbers)
     _check_response(likelihood, design)
     coded = folded if design.coding is None else design.coding.identified(folded)
@@ -361,6 +368,11 @@ def _converted(
     outcomes = _outcomes(choice, design)
     labels = _labels(terms, outcomes)
     X = _with_constant(design.X, has_constant)
+    for name, column in (*zip(terms, X.T, strict=True), (design.target, design.y)):
+        if np.abs(column).max(initial=0.0) > _LARGEST:
+            raise DataError(
+                f"{printable(name)!r} holds numbers whose squares overflow; use another unit"
+            )
     moments = moments_at(likelihood, X, design.y, params, design.weights)
     if likelihood.scaled and len(design.y) <= moments.rank:
         raise DataError(
@@ -373,6 +385,12 @@ def _converted(
             "without error, and there is no maximum-likelihood estimate"
         )
     optimum = optimum_of(likelihood, X, design.y, params, moments, design.weights)
+    apart: list[int] = []
+    if optimum.doubted:
+        from converter.regression.separation import separating
+
+        apart = separating(likelihood, X, design.y)
+        optimum = replace(optimum, converged=optimum.converged and not apart)
     found = compare(likelihood, labels, params, moments, optimum)
     caveats = [
         *_fit_caveats(
@@ -390,7 +408,7 @@ def _converted(
         *design_caveats(moments, labels),
         *intercept_caveats(has_constant, likelihood.regression),
         *_response_caveats(choice, design, X, optimum),
-        *(() if optimum.converged else _separation_caveats(likelihood, X, design.y, labels)),
+        *separation_caveats([labels[place] for place in apart]),
     ]
     if design.dropped:
         caveats.append(f"{design.dropped} rows with missing values were left out.")
@@ -457,6 +475,17 @@ def _outcomes(choice: Choice, design: Design) -> list[str]:
     return [str(one) for one in (design.labels or choice.classes)[1:]]
 
 
+def _check_kwds(cov_kwds: Mapping[str, Any]) -> None:
+    lags = cov_kwds.get("maxlags", 0)
+    if not isinstance(lags, (int, np.integer)) or lags < 0:
+        raise ValueError(f"maxlags must be a whole number, not {lags!r}")
+    groups = cov_kwds.get("groups")
+    if groups is not None and not isinstance(groups, str):
+        arrays = groups if isinstance(groups, tuple) else np.atleast_2d(np.asarray(groups).T)
+        if any(len(np.unique(one)) < 2 for one in arrays):
+            raise ValueError("groups must tell at least two groups apart")
+
+
 def _named_columns(
     cov_kwds: dict[str, Any] | None, data: Any
 ) -> tuple[dict[str, Any] | None, list[str]]:
@@ -466,7 +495,10 @@ def _named_columns(
         if isinstance(found.get(key), str):
             names.append(found[key])
             values = load(data).values(found[key])
-            found[key] = np.unique([str(one) for one in values], return_inverse=True)[1]
+            if any(one is None or one != one for one in values):
+                raise DataError(f"the column {found[key]!r} of {key} has missing values")
+            # Their own order: of times it matters.
+            found[key] = np.unique(np.array(values.tolist()), return_inverse=True)[1]
     return (found if cov_kwds is not None else None), names
 
 
@@ -480,6 +512,8 @@ def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | N
     }
 
 
+# Sums of squares of larger numbers overflow.
+_LARGEST = 1e145
 _ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
 
 
@@ -550,7 +584,7 @@ def _fit_caveats(
     center = np.average(y, weights=w) if has_constant else 0.0
     total = float(w @ (y - center) ** 2)
     rss = _rss(moments)
-    said = fit_caveat(name, rss, total, 1.0 - rss / total, scaled)
+    said = fit_caveat(name, rss, total, 1.0 - rss / total, scaled) if total > 0 else []
     if set(np.unique(y)) <= {0.0, 1.0}:
         said.insert(
             0,
@@ -559,14 +593,6 @@ def _fit_caveats(
             "binomial).",
         )
     return said
-
-
-def _separation_caveats(
-    likelihood: Likelihood, X: np.ndarray, y: np.ndarray, labels: list[str]
-) -> list[str]:
-    from converter.regression.separation import separating
-
-    return separation_caveats([labels[place] for place in separating(likelihood, X, y)])
 
 
 def _response_caveats(choice: Choice, design: Design, X: np.ndarray, optimum: Optimum) -> list[str]:
@@ -592,6 +618,6 @@ def _response_caveats(choice: Choice, design: Design, X: np.ndarray, optimum: Op
                 "quasi-likelihood, and robust standard errors (cov_type='HC0') are wanted."
             )
         mean = choice.likelihood.mean(X @ optimum.params)
-        chi2 = float(((y - mean) ** 2 / np.maximum(mean, 1e-300)).sum())
-        said += dispersion_caveats(chi2, len(y) - optimum.moments.rank)
+        if optimum.converged:
+            said += dispersion_caveats(y, mean, len(y) - optimum.moments.rank)
     return said

@@ -90,6 +90,8 @@ def design_of(
     if classes:
         y, labels = _numbered(y, classes, target_name or "y", table.source)
     w, weights_name = (None, None) if weights is None else _column(table, weights, "weights", "")
+    if weights_name is not None and weights_name == target_name:
+        raise DataError(f"{table.source}: {weights_name!r} is the target, and given as weights")
     taken = {name for name in (target_name, weights_name, *others) if name is not None}
     free = [name for name in table.names if name not in taken]
     beside = "the target" if weights_name is None else f"the target and the weights {weights_name}"
@@ -134,24 +136,32 @@ def _numbered(
     for are matched by name; others stand in their sorted order, as statsmodels and scikit-learn
     number them.
     """
-    known = [one for one in values.tolist() if not _is_missing(one)]
-    distinct = set(known)
-    count = len(classes)
-    if all(isinstance(one, (bool, int, float)) for one in distinct):
-        numbers = np.array([np.nan if _is_missing(one) else float(one) for one in values])
-        if distinct <= set(range(count)):
-            return numbers, ()
-    shown = listed(sorted(map(str, distinct)))
-    if {str(one) for one in distinct} <= set(classes):
-        return _placed([v if _is_missing(v) else str(v) for v in values], list(classes))
-    if count == 2 and all(isinstance(one, (int, float)) for one in distinct):
-        return numbers, ()  # of which it is not known which is which
+    known = {one for one in values.tolist() if not _is_missing(one)}
+    count, numbered = len(classes), tuple(map(str, range(len(classes))))
+    names = {one: _label(one) for one in known}
+    numeric = all(isinstance(one, (bool, int, float)) for one in known)
+    if numeric and classes == numbered and known <= set(range(count)):
+        return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
+    distinct = known
+    shown = listed(sorted(names.values()))
+    if set(names.values()) <= set(classes):
+        labels = [None if _is_missing(v) else names[v] for v in values.tolist()]
+        return _placed(labels, list(classes))
+    if count == 2 and numeric:  # of which it is not known which is which
+        return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
     if len(distinct) != count or len({type(one) for one in distinct}) > 1:
         raise DataError(
             f"{source}: the target {printable(name)!r} holds {len(distinct)} classes ({shown}); "
             f"the network has {count} ({listed(list(classes))})"
         )
     return _placed(values.tolist(), sorted(distinct))
+
+
+def _label(value: Any) -> str:
+    """Return a class as a network's file would name it: 1.0 as 1."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _placed(values: Sequence[Any], labels: list[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:

@@ -14,6 +14,8 @@ _OPTIMUM = 0.01
 _CLOSE = 0.1
 _SIGNIFICANT = 0.05
 _MAX_ITERATIONS = 100
+# Half of it is what is left to gain: near the optimum, and where a full step is always right.
+_NEAR, _CLOSE_BY = 1e-10, 1e-2
 # Roundings that a fitted value may have gone through, beside those of the data.
 _ROUNDINGS = 4.0
 # Half the squared Newton decrement bounds how much log-likelihood is left to gain.
@@ -30,14 +32,17 @@ class Optimum:
     moments : Moments
         At `params`.
     converged : bool
-        False if there is no finite optimum (separated classes).
+        False if there is no finite optimum (separated classes), or none was found.
     iterations : int
+    doubted : bool
+        Whether what was found may be the bound of a likelihood that has no maximum.
     """
 
     params: np.ndarray
     moments: Moments
     converged: bool
     iterations: int
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,37 +132,34 @@ def _maximise(
     params: np.ndarray,
     moments: Moments,
 ) -> Optimum:
-    value = family.total(X, y, params)
+    value, before = family.total(X, y, params), np.inf
     for iteration in range(1, _MAX_ITERATIONS + 1):
         decrement = moments.gain
-        if decrement <= _DECREMENT * max(1.0, abs(value)):
-            return Optimum(
-                params,
-                moments,
-                not _separated(family.furthest(X, params), value, iteration),
-                iteration,
-            )
-        step, scale = moments.step, 1.0
+        # Rounding errors keep it from zero: near the optimum it no longer falls.
+        floor = decrement < _NEAR and decrement > before / 4.0
+        if decrement <= _DECREMENT * max(1.0, abs(value)) or floor:
+            doubted = _doubted(family.furthest(X, params), value, iteration)
+            return Optimum(params, moments, True, iteration, doubted)
+        before, step, scale = decrement, moments.step, 1.0
         while True:
             trial = params + scale * step
             gained = family.total(X, y, trial)
-            if gained >= value - 1e-12 * abs(value) or scale < 1e-10:
+            # Close by, a full step never fails, whatever is left of the difference of two sums.
+            if decrement < _CLOSE_BY or gained >= value - 1e-12 * abs(value) or scale < 1e-10:
                 break
             scale /= 2.0
-        if family.furthest(X, trial) > 700:
-            return Optimum(trial, moments_at(family, X, y, trial), False, iteration)
         params, value = trial, gained
         moments = moments_at(family, X, y, params)
-    return Optimum(params, moments, False, _MAX_ITERATIONS)
+    return Optimum(params, moments, False, _MAX_ITERATIONS, True)
 
 
-def _separated(furthest: float, log_likelihood: float, iterations: int) -> bool:
-    """Tell a likelihood that ran into its bound from one that has a maximum.
+def _doubted(furthest: float, log_likelihood: float, iterations: int) -> bool:
+    """Tell a likelihood that may have run into its bound from one that has a maximum.
 
     Separated classes let Newton's method gain about one unit of the linear predictor each
     iteration, for ever, while a maximum is reached in a dozen.
     """
-    return log_likelihood > -1e-6 or (iterations > 20 and furthest > 25.0)
+    return log_likelihood > -1e-6 or (iterations > 12 and furthest > 15.0)
 
 
 def compare(
@@ -176,7 +178,8 @@ def compare(
     rank, nobs = at_network.rank, at_network.nobs
     errors = optimum.moments.standard_errors
     if family.scaled:
-        scale = optimum.moments.remainder / (nobs - rank)
+        exact = _exact(optimum.params, optimum.moments)
+        scale = 0.0 if exact else optimum.moments.remainder / (nobs - rank)
         errors = errors * np.sqrt(scale)
         statistic = _ratio(gained / rank, scale)
         pvalue = float(stats.f.sf(statistic, rank, nobs - rank))
@@ -185,7 +188,7 @@ def compare(
         statistic, df = gained, (rank,)
         pvalue = float(stats.chi2.sf(statistic, rank))
     differences = network - optimum.params
-    if family.scaled and _perfect(network, at_network, optimum.moments):
+    if family.scaled and exact and _exact(network, at_network, gained):
         differences, statistic, pvalue = np.zeros_like(differences), 0.0, 1.0
     drift = {
         name: _ratio(float(difference), float(error))
@@ -201,16 +204,16 @@ def compare(
     return Optimality(drift, largest, statistic, pvalue, df, verdict, optimum.converged)
 
 
-def _perfect(params: np.ndarray, at_network: Moments, at_optimum: Moments) -> bool:
-    """Tell whether network and optimum both fit the response up to rounding errors.
+def _exact(params: np.ndarray, moments: Moments, beyond: float = 0.0) -> bool:
+    """Tell whether coefficients fit the response up to rounding errors.
 
-    What is left of the response is then no estimate of a variance, and the distance between the
-    two no distance. Fitted values are rounded by some units in the last place of what they are
-    sums of, in the norm at most that of each column times its coefficient.
+    What is left of the response is then no estimate of a variance. Fitted values are rounded by
+    some units in the last place of what they are sums of: in the norm, at most of that of each
+    column times its coefficient.
     """
-    lengths = np.sqrt((at_network.design.astype(np.float64) ** 2).sum(axis=0))
+    lengths = np.sqrt((moments.design.astype(np.float64) ** 2).sum(axis=0))
     noise = _ROUNDINGS * np.finfo(float).eps * float(lengths @ np.abs(params))
-    return bool(np.sqrt(max(at_optimum.remainder, at_network.gain)) <= noise)
+    return bool(np.sqrt(max(moments.remainder, beyond)) <= noise)
 
 
 def _ratio(a: float, b: float) -> float:

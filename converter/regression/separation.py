@@ -14,6 +14,8 @@ from converter.regression.families import Likelihood, Multinomial
 # Unknowns times constraints that a program may have.
 _LARGEST = 1 << 26
 _ZERO = 1e-6
+# Rows of the first program, those that are added where it errs, and how often.
+_FIRST, _ROUNDS = 2000, 50
 
 
 def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int]:
@@ -38,18 +40,32 @@ def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int
     rows, level = _constraints(likelihood, X / np.where(lengths > 0, lengths, 1.0), y)
     if rows.size > _LARGEST:
         return []
-    found = linprog(
-        -rows.sum(axis=0),
-        A_ub=-rows,
-        b_ub=np.zeros(len(rows)),
-        A_eq=level if len(level) else None,
-        b_eq=np.zeros(len(level)) if len(level) else None,
-        bounds=(-1.0, 1.0),
-        method="highs",
-    )
-    if not found.success or -found.fun <= _ZERO:
-        return []
-    return [int(place) for place in np.flatnonzero(np.abs(found.x) > _ZERO)]
+    chosen, kept = np.arange(min(_FIRST, len(rows))), np.arange(min(_FIRST, len(level)))
+    for _ in range(_ROUNDS):
+        found = linprog(
+            -rows[chosen].sum(axis=0),
+            A_ub=-rows[chosen],
+            b_ub=np.zeros(len(chosen)),
+            A_eq=level[kept] if len(kept) else None,
+            b_eq=np.zeros(len(kept)) if len(kept) else None,
+            bounds=(-1.0, 1.0),
+            method="highs",
+        )
+        if not found.success or -found.fun <= _ZERO:
+            return []
+        # What some of the rows allow, all must.
+        along, off = rows @ found.x, -np.abs(level @ found.x)
+        wrong, missed = _lowest(along), _lowest(off)
+        if not len(wrong) and not len(missed):
+            return [int(place) for place in np.flatnonzero(np.abs(found.x) > _ZERO)]
+        chosen, kept = np.union1d(chosen, wrong), np.union1d(kept, missed)
+    return []
+
+
+def _lowest(values: np.ndarray) -> np.ndarray:
+    """Return the places of the most negative values."""
+    lowest = np.argsort(values)[:_FIRST]
+    return lowest[values[lowest] < -_ZERO]
 
 
 def _constraints(
@@ -69,4 +85,4 @@ def _constraints(
         rows[np.arange(count), codes] += X
         rows[:, other] -= X
         blocks.append(rows[codes != other, 1:].reshape(-1, equations * width))
-    return np.concatenate(blocks), X[:0]
+    return np.concatenate(blocks), np.zeros((0, equations * width))
