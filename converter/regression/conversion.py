@@ -12,6 +12,7 @@ import numpy as np
 
 from converter.errors import DataError, printable
 from converter.model import AffineModel
+from converter.regression.arguments import covariance_of, kept_of, targets_of
 from converter.regression.caveats import (
     design_caveats,
     dispersion_caveats,
@@ -23,16 +24,19 @@ from converter.regression.caveats import (
 )
 from converter.regression.choice import Choice, choose, parts_of
 from converter.regression.design import Design, design_of
-from converter.regression.families import COVARIANCES, POISSON, Family, Likelihood, Multinomial
+from converter.regression.families import POISSON, Family, Likelihood, Multinomial
 from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.scaling import scalers_of, unscale
-from converter.regression.tables import listed, load
 from converter.regression.wording import NETWORK, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Sums of squares of larger numbers overflow.
+_LARGEST = 1e145
+_ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -313,14 +317,7 @@ def convert(
     ValueError
         If an argument is not acceptable.
     """
-    if cov_type not in COVARIANCES:
-        raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
-    _check_kwds(cov_kwds or {})
-    lacking = [key for key in COVARIANCES[cov_type] if key not in (cov_kwds or {})]
-    if lacking:
-        raise ValueError(f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}")
-    cov_kwds, beside = _named_columns(cov_kwds, data)
-    _check_kwds(cov_kwds or {})
+    cov_kwds, beside = covariance_of(cov_type, cov_kwds, data)
     parts = [part for one in _folded(model, output, signature) for part in parts_of(one, family)]
 
     def converted(part: AffineModel, response: Any, others: Sequence[str]) -> Conversion:
@@ -336,7 +333,7 @@ def convert(
         return converted(parts[0][1], target, beside)
     if target_scaler is not None:
         raise ValueError("a scaler of the target belongs to one output: choose it with output=")
-    targets = _targets(target, [name for name, _ in parts])
+    targets = targets_of(target, [name for name, _ in parts])
     columns = [one for one in targets if isinstance(one, str)]
     return JointConversion(
         {
@@ -428,24 +425,7 @@ def _converted(
         _moments=moments,
         _optimum=optimum,
         _cov_type=covariance[0],
-        _cov_kwds=_kept(covariance[1], design),
-    )
-
-
-def _targets(target: Any, names: list[str]) -> list[Any]:
-    """Return the response of each output."""
-    wanted = f"the model has {len(names)} outputs ({listed(names)})"
-    if isinstance(target, Mapping):
-        if set(target) != set(names):
-            raise ValueError(f"{wanted}; target has {listed(list(map(str, target)))}")
-        return [target[name] for name in names]
-    if isinstance(target, np.ndarray) and target.ndim == 2:
-        target = list(target.T)
-    if isinstance(target, (list, tuple)) and len(target) == len(names):
-        return list(target)
-    raise ValueError(
-        f"{wanted}: choose one with output= (--output), or give a target for each of them "
-        "(target=[..], --target A,B)"
+        _cov_kwds=kept_of(covariance[1], design),
     )
 
 
@@ -473,48 +453,6 @@ def _outcomes(choice: Choice, design: Design) -> list[str]:
     if choice.likelihood.name != "multinomial":
         return []
     return [str(one) for one in (design.labels or choice.classes)[1:]]
-
-
-def _check_kwds(cov_kwds: Mapping[str, Any]) -> None:
-    lags = cov_kwds.get("maxlags", 0)
-    if not isinstance(lags, (int, np.integer)) or lags < 0:
-        raise ValueError(f"maxlags must be a whole number, not {lags!r}")
-    groups = cov_kwds.get("groups")
-    if groups is not None and not isinstance(groups, str):
-        arrays = groups if isinstance(groups, tuple) else np.atleast_2d(np.asarray(groups).T)
-        if any(len(np.unique(one)) < 2 for one in arrays):
-            raise ValueError("groups must tell at least two groups apart")
-
-
-def _named_columns(
-    cov_kwds: dict[str, Any] | None, data: Any
-) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return groups and times that are named by their column as values, and these names."""
-    found, names = dict(cov_kwds or {}), []
-    for key in ("groups", "time"):
-        if isinstance(found.get(key), str):
-            names.append(found[key])
-            values = load(data).values(found[key])
-            if any(one is None or one != one for one in values):
-                raise DataError(f"the column {found[key]!r} of {key} has missing values")
-            # Their own order: of times it matters.
-            found[key] = np.unique(np.array(values.tolist()), return_inverse=True)[1]
-    return (found if cov_kwds is not None else None), names
-
-
-def _kept(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | None:
-    """Leave out of groups and times the rows that were left out of the table."""
-    if cov_kwds is None or design.kept is None:
-        return cov_kwds
-    return {
-        key: np.asarray(value)[design.kept] if np.shape(value)[:1] == design.kept.shape else value
-        for key, value in cov_kwds.items()
-    }
-
-
-# Sums of squares of larger numbers overflow.
-_LARGEST = 1e145
-_ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
 
 
 def _folded(model: Any, output: str | int | None, signature: str | None) -> list[AffineModel]:
