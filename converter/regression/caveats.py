@@ -197,7 +197,7 @@ def fit_caveat(
     causes.append("this is not the target that the network was trained for")
     causes.append("training had not finished")
     return [
-        f"{BAD_FIT} than {_NULL[regression][0]} does ({how}). Usual causes: "
+        f"{BAD_FIT} than {_NULL[regression][0]} would ({how}). Usual causes: "
         + "; ".join(causes)
         + "."
     ]
