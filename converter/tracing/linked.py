@@ -29,7 +29,7 @@ SOFTMAX_INSIDE = (
 )
 EXP_INSIDE = "an exponential whose result is used further; only at the very end is it a log link"
 LOG_SOFTMAX = (
-    "a log-softmax; with an exponential behind it the network is a multinomial logistic regression"
+    "a log-softmax; add an Exp behind it and the network is a multinomial logistic regression"
 )
 ACTIVATION = "a non-linear activation of a value that depends on the input"
 FUNCTION = "a non-linear function of a value that depends on the input"
