@@ -34,6 +34,11 @@ KINDS = [
 ]
 
 
+def _units(kind, params) -> np.ndarray:
+    """Return a layer's weights, a base class of zeros in front where there are several."""
+    return np.column_stack([np.zeros(4), params]) if kind is sm.MNLogit else np.asarray(params)
+
+
 def _table(**targets) -> pd.DataFrame:
     return pd.DataFrame(X, columns=NAMES).assign(**targets)
 
@@ -192,7 +197,7 @@ def test_a_normal_distribution_function_is_a_probit_regression(tmp_path):
 def test_robust_covariances(tmp_path, kind, y, activation, cov_type):
     kwds = {"cluster": {"groups": np.arange(N) // 8}, "HAC": {"maxlags": 3}}.get(cov_type, {})
     fit = _fit(kind, pd.Series(y, name="y"), cov_type=cov_type, cov_kwds=kwds)
-    weights = np.column_stack([np.zeros(4), fit.params]) if kind is sm.MNLogit else fit.params
+    weights = _units(kind, fit.params)
     path = _keras(tmp_path / "m.keras", weights, activation)
     made = converter.convert(path, _table(y=y), "y", cov_type=cov_type, cov_kwds=kwds)
     _same(made, fit)
@@ -210,7 +215,7 @@ def test_away_from_the_optimum_the_test_is_the_score_test(tmp_path, kind, y, act
     model = kind(pd.Series(y, name="y"), EXOG)
     fit = model.fit(disp=0)
     beta = np.asarray(fit.params) * 0.9
-    weights = np.column_stack([np.zeros(4), beta]) if kind is sm.MNLogit else beta
+    weights = _units(kind, beta)
     made = converter.convert(_keras(tmp_path / "m.keras", weights, activation), _table(y=y), "y")
     flat = beta.ravel(order="F")
     score, hessian = model.score(flat), model.hessian(flat)

@@ -181,8 +181,7 @@ class Reader:
         data = self.numbers(self.model.Buffers(number), "Data")
         kind = self.type_of(tensor)
         shape = tuple(int(size) for size in self.numbers(tensor, "Shape"))
-        known = kind in _TYPES.values() and kind != "string"
-        if not len(data) or not known:
+        if not len(data) or not _readable(kind):
             if len(data):
                 self._unreadable(place, kind)
             return None
@@ -200,8 +199,7 @@ class Reader:
         for place, tensor in enumerate(self.tensors):
             edge, kind = f"tensor:{place}", self.type_of(tensor)
             shape = tuple(int(size) for size in self.numbers(tensor, "Shape"))
-            known = kind in _TYPES.values() and kind != "string"
-            if known and 0 in shape and edge not in defined and place not in given:
+            if _readable(kind) and 0 in shape and edge not in defined and place not in given:
                 self.constants[edge] = np.zeros(shape, kind)
 
     def _unreadable(self, place: int, kind: str) -> None:
@@ -311,3 +309,8 @@ class Reader:
         if self._later is not None:
             self.nodes.append(self._later)
             self._later = None
+
+
+def _readable(kind: str) -> bool:
+    """Tell whether constants of a type are read."""
+    return kind in _TYPES.values() and kind != "string"

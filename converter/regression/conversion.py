@@ -555,7 +555,7 @@ def _response_caveats(choice: Choice, design: Design, X: np.ndarray, optimum: Op
                 f"{name!r} holds numbers that are no counts: the coefficients are those of a "
                 "quasi-likelihood, and robust standard errors (cov_type='HC0') are wanted."
             )
-        mean = choice.likelihood.mean(X @ optimum.params)
         if optimum.converged:
+            mean = choice.likelihood.mean(X @ optimum.params)
             said += dispersion_caveats(y, mean, len(y) - optimum.moments.rank)
     return said

@@ -136,13 +136,12 @@ def _numbered(
     for are matched by name; others stand in their sorted order, as statsmodels and scikit-learn
     number them.
     """
-    known = {one for one in values.tolist() if not _is_missing(one)}
+    distinct = {one for one in values.tolist() if not _is_missing(one)}
     count, numbered = len(classes), tuple(map(str, range(len(classes))))
-    names = {one: _label(one) for one in known}
-    numeric = all(isinstance(one, (bool, int, float)) for one in known)
-    if numeric and classes == numbered and known <= set(range(count)):
+    names = {one: _label(one) for one in distinct}
+    numeric = all(isinstance(one, (bool, int, float)) for one in distinct)
+    if numeric and classes == numbered and distinct <= set(range(count)):
         return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
-    distinct = known
     shown = listed(sorted(names.values()))
     if set(names.values()) <= set(classes):
         labels = [None if _is_missing(v) else names[v] for v in values.tolist()]
