@@ -23,6 +23,56 @@ _Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
+class Observed:
+    """What some observations say about their linear predictors.
+
+    Parameters
+    ----------
+    value : float
+        Their log-likelihood; 0 for the Gaussian family.
+    score : ndarray, shape (n, equations)
+        Its derivative.
+    diagonal : ndarray, shape (n, equations)
+        Minus the second derivatives, of each predictor by itself.
+    """
+
+    value: float
+    score: np.ndarray
+    diagonal: np.ndarray
+
+    def information(self, i: int, j: int) -> np.ndarray:
+        """Return minus the mixed second derivatives of two predictors, shape (n,)."""
+        assert i == j == 0
+        return self.diagonal[:, 0]
+
+    def squares(self, weights: np.ndarray | None) -> float:
+        """Return the sum of score' information^-1 score."""
+        each = self.score[:, 0] ** 2 / self.diagonal[:, 0]
+        return float(each.sum() if weights is None else each @ weights)
+
+
+@dataclass(frozen=True)
+class _Shares(Observed):
+    """Of a multinomial response; `diagonal` holds the probabilities' variances.
+
+    Parameters
+    ----------
+    shares : ndarray, shape (n, equations)
+        Probabilities of all classes but the first.
+    """
+
+    shares: np.ndarray
+
+    def information(self, i: int, j: int) -> np.ndarray:
+        if i == j:
+            return self.diagonal[:, i]
+        return -self.shares[:, i] * self.shares[:, j]
+
+    def squares(self, weights: np.ndarray | None) -> float:
+        return 0.0  # no variance is estimated from it
+
+
+@dataclass(frozen=True)
 class Likelihood:
     """A kind of regression, as the search for the optimum and its test know it.
 
@@ -61,8 +111,18 @@ class Likelihood:
         """
         raise NotImplementedError
 
+    def observed(self, y: np.ndarray, eta: np.ndarray) -> Observed:
+        """Return what observations say about their linear predictors.
+
+        Parameters
+        ----------
+        y : ndarray, shape (n,)
+        eta : ndarray, shape (n, equations)
+        """
+        raise NotImplementedError
+
     def total(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> float:
-        """Return the log-likelihood of all rows."""
+        """Return the log-likelihood of all rows; 0 for the Gaussian family."""
         raise NotImplementedError
 
     def null(self, y: np.ndarray, has_constant: bool) -> float:
@@ -107,8 +167,15 @@ class Family(Likelihood):
         root = np.sqrt(self.information(y, eta))
         return X * root[:, None], self.score(y, eta) / root
 
+    def observed(self, y: np.ndarray, eta: np.ndarray) -> Observed:
+        one = eta[:, 0]
+        value = 0.0 if self.log_likelihood is None else float(self.log_likelihood(y, one).sum())
+        score, information = self.score(y, one), self.information(y, one)
+        return Observed(value, score[:, None], information[:, None])
+
     def total(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> float:
-        assert self.log_likelihood is not None
+        if self.log_likelihood is None:
+            return 0.0
         return float(self.log_likelihood(y, X @ beta).sum())
 
     def null(self, y: np.ndarray, has_constant: bool) -> float:
@@ -138,6 +205,24 @@ class Multinomial(Likelihood):
         eta = np.concatenate([np.zeros_like(eta[:, :1]), eta], axis=1)
         e = np.exp(eta - eta.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+    def observed(self, y: np.ndarray, eta: np.ndarray) -> Observed:
+        largest = np.maximum(eta.max(axis=1), 0.0)
+        shares = np.exp(eta - largest[:, None])
+        base = np.exp(-largest)
+        total = base + shares.sum(axis=1)
+        shares /= total[:, None]
+        classes = y.astype(int)
+        places = np.flatnonzero(classes)
+        chosen = (places, classes[places] - 1)
+        value = eta[chosen].sum() - (np.log(total) + largest).sum()
+        # 1 - p of a probable class is what the others have: no cancellation.
+        others = np.empty_like(shares)
+        for j in range(shares.shape[1]):
+            others[:, j] = base / total + shares[:, :j].sum(axis=1) + shares[:, j + 1 :].sum(axis=1)
+        score = -shares
+        score[chosen] = others[chosen]
+        return _Shares(float(value), score, shares * others, shares)
 
     def rows(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the least-squares problem; K - 1 rows for each observation.

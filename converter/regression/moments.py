@@ -2,8 +2,10 @@
 
 At coefficients beta, with score s and information w of each row, the rows ``sqrt(w) [x, s / w]``
 are a least-squares problem whose solution is the Newton step from beta. Its triangular factor
-holds everything that estimation and testing need, and never forms X'X, which would square the
-condition number.
+holds everything that estimation and testing need. Few rows are triangularised by Householder
+reflections, in extended precision. Of many rows the sums of products are taken in a basis in which
+a sample of the rows is orthonormal: X'X in the columns' own units would square the condition
+number; there it is near one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
 
 from converter.regression.families import Likelihood
 
@@ -20,6 +21,12 @@ _ROWS = 1 << 14
 # Multiplications up to which the rows are triangularised in extended precision (where the
 # platform has it): some 30 ms, for three more digits on ill-conditioned designs.
 _EXTENDED = 1 << 22
+# Rows whose sums of products are taken at once: they stay in a processor's cache.
+_BLOCK = 1 << 13
+# Rows of the sample, for each column.
+_SAMPLED = 16
+# Condition of sums of products up to which their Cholesky factor has digits enough.
+_CONDITION = 1e6
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,13 @@ class Moments:
         R of the QR decomposition of the rows; the last column belongs to the residual.
     nobs : int
         Rows seen.
+    value : float
+        Log-likelihood of the rows; 0 for the Gaussian family, whose scale is not known.
     """
 
     factor: np.ndarray
     nobs: int
+    value: float = 0.0
 
     @classmethod
     def empty(cls, terms: int) -> Moments:
@@ -60,7 +70,9 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Return the state of both sets of rows."""
         stacked = np.vstack([self.factor, other.factor])
-        return Moments(_triangular(stacked), self.nobs + other.nobs)
+        return Moments(
+            _triangular(stacked), self.nobs + other.nobs, self.value + other.value
+        )
 
     @property
     def terms(self) -> int:
@@ -176,9 +188,13 @@ def moments_at(
     weights : ndarray of float64, shape (n,), optional
         Analytic weights.
     """
-    state = Moments.empty(len(beta))
     if len(X) * len(beta) ** 2 <= _EXTENDED:
         X, y, beta = (a.astype(np.longdouble) for a in (X, y, beta))
+    else:
+        found = _by_products(family, X, y, beta, weights)
+        if found is not None:
+            return found
+    state = Moments.empty(len(beta))
     for start in range(0, len(X), _ROWS):
         rows = slice(start, start + _ROWS)
         design, residual = family.rows(X[rows], y[rows], beta)
@@ -186,14 +202,83 @@ def moments_at(
             root = np.sqrt(weights[rows])
             design, residual = design * root[:, None], residual * root
         state = state.update(design, residual)
-    return replace(state, nobs=len(X))
+    return replace(state, nobs=len(X), value=family.total(X, y, beta))
+
+
+def _by_products(
+    family: Likelihood,
+    X: np.ndarray,
+    y: np.ndarray,
+    beta: np.ndarray,
+    weights: np.ndarray | None,
+) -> Moments | None:
+    """Return the state of many rows by sums of products; None if these are ill-conditioned."""
+    basis = _basis(X)
+    if basis is None:
+        return None
+    width = X.shape[1]
+    equations = len(beta) // width
+    to_basis = _inverse(basis)
+    products = np.zeros((len(beta), len(beta)))
+    gradient, squares, value = np.zeros(len(beta)), 0.0, 0.0
+    for start in range(0, len(X), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        block = X[rows]
+        own = None if weights is None else weights[rows]
+        found = family.observed(y[rows], block @ beta.reshape(equations, width).T)
+        value += found.value
+        score = found.score if own is None else found.score * own[:, None]
+        block = block @ to_basis
+        gradient += (score.T @ block).ravel()
+        squares += found.squares(own)
+        for i in range(equations):
+            for j in range(i + 1):
+                weight = found.information(i, j)
+                if own is not None:
+                    weight = weight * own
+                part = products[i * width : (i + 1) * width, j * width : (j + 1) * width]
+                if i == j:
+                    rooted = block * np.sqrt(weight)[:, None]
+                    part += rooted.T @ rooted
+                else:
+                    part += block.T @ (block * weight[:, None])
+    triangle = _cholesky(products)
+    if triangle is None:
+        return None
+    projection = np.linalg.solve(triangle.T, gradient)
+    factor = np.zeros((len(beta) + 1, len(beta) + 1))
+    factor[:-1, :-1] = (triangle.reshape(-1, equations, width) @ basis).reshape(triangle.shape)
+    factor[:-1, -1] = projection
+    factor[-1, -1] = np.sqrt(max(squares - projection @ projection, 0.0))
+    return Moments(factor, len(X), value)
+
+
+def _basis(X: np.ndarray) -> np.ndarray | None:
+    """Return the triangular factor of a sample of the rows; None if its columns are dependent."""
+    sample = X[:: max(len(X) // (_SAMPLED * X.shape[1]), 1)]
+    basis = np.linalg.qr(sample, mode="r")
+    lengths = np.sqrt((basis**2).sum(axis=0))
+    if (np.abs(np.diag(basis)) <= 1e-9 * lengths).any():
+        return None
+    return basis
+
+
+def _cholesky(products: np.ndarray) -> np.ndarray | None:
+    """Return the upper triangular factor of sums of products (of which the lower half is given)."""
+    lengths = np.sqrt(np.diag(products))
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        return None
+    scaled = products / np.outer(lengths, lengths)
+    sizes = np.linalg.eigvalsh(scaled)
+    if not sizes[0] * _CONDITION > sizes[-1]:
+        return None
+    return np.asarray(np.linalg.cholesky(scaled).T * lengths)
 
 
 def _triangular(rows: np.ndarray) -> np.ndarray:
     """Return R of the QR decomposition, by Householder reflections."""
     if rows.dtype == np.float64:
-        (factor,) = qr(rows, mode="r", overwrite_a=True, check_finite=False)
-        return np.asarray(factor[: rows.shape[1]])
+        return np.linalg.qr(rows, mode="r")
     factor = rows.copy()
     for column in range(min(factor.shape)):
         reflector = factor[column:, column].copy()
@@ -210,9 +295,10 @@ def _triangular(rows: np.ndarray) -> np.ndarray:
 
 def _inverse(triangle: np.ndarray) -> np.ndarray:
     """Return the inverse of an upper triangular matrix, in its own precision."""
-    identity = np.eye(len(triangle), dtype=triangle.dtype)
     if triangle.dtype == np.float64:
-        return np.asarray(solve_triangular(triangle, identity))
+        # Nothing is below the pivots: it comes down to back substitution.
+        return np.linalg.inv(triangle)
+    identity = np.eye(len(triangle), dtype=triangle.dtype)
     for row in range(len(triangle) - 1, -1, -1):
         identity[row] -= triangle[row, row + 1 :] @ identity[row + 1 :]
         identity[row] /= triangle[row, row]

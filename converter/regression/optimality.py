@@ -132,9 +132,9 @@ def _maximise(
     params: np.ndarray,
     moments: Moments,
 ) -> Optimum:
-    value, before = family.total(X, y, params), np.inf
+    before = np.inf
     for iteration in range(1, _MAX_ITERATIONS + 1):
-        decrement = moments.gain
+        decrement, value = moments.gain, moments.value
         # Rounding errors keep it from zero: near the optimum it no longer falls.
         floor = decrement < _NEAR and decrement > before / 4.0
         if decrement <= _DECREMENT * max(1.0, abs(value)) or floor:
@@ -143,13 +143,13 @@ def _maximise(
         before, step, scale = decrement, moments.step, 1.0
         while True:
             trial = params + scale * step
-            gained = family.total(X, y, trial)
+            reached = moments_at(family, X, y, trial)
+            gained = reached.value
             # Close by, a full step never fails, whatever is left of the difference of two sums.
             if decrement < _CLOSE_BY or gained >= value - 1e-12 * abs(value) or scale < 1e-10:
                 break
             scale /= 2.0
-        params, value = trial, gained
-        moments = moments_at(family, X, y, params)
+        params, moments = trial, reached
     return Optimum(params, moments, False, _MAX_ITERATIONS, True)
 
 
