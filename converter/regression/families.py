@@ -95,6 +95,11 @@ class Likelihood:
         """Whether a residual variance is estimated beside the coefficients."""
         return False
 
+    @property
+    def linear(self) -> bool:
+        """Whether the response is a number that a linear output predicts, in any unit."""
+        return self.scaled
+
     def rows(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the least-squares problem whose solution is the Newton step from `beta`.
 

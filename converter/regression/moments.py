@@ -41,11 +41,15 @@ class Moments:
         Rows seen.
     value : float
         Log-likelihood of the rows; 0 for the Gaussian family, whose scale is not known.
+    tangent : ndarray of float64, shape (p, k), or None
+        Directions in which the coefficients can move, where these are not all: estimation and
+        tests are then those of the regression restricted to them.
     """
 
     factor: np.ndarray
     nobs: int
     value: float = 0.0
+    tangent: np.ndarray | None = None
 
     @classmethod
     def empty(cls, terms: int) -> Moments:
@@ -130,14 +134,27 @@ class Moments:
         lengths = np.sqrt((self.design**2).sum(axis=0))
         lengths[lengths == 0] = 1.0
         scaled = self.design / lengths
-        u, s, vt = np.linalg.svd(scaled.astype(np.float64))
-        largest = s[0] if len(s) else 0.0
-        tolerance = largest * max(self.nobs, self.terms) * np.finfo(float).eps
-        rank = int((s > tolerance).sum())
-        if rank == self.terms:
+        rank, u, s, vt = _decomposed(scaled.astype(np.float64), self.nobs)
+        if self.tangent is None and rank == self.terms:
             return _inverse(scaled) / lengths[:, None], rank, vt[:0], None
-        inverse = (vt[:rank].T / s[:rank]) @ u[:, :rank].T
-        return inverse / lengths[:, None], rank, vt[rank:], u[:, :rank]
+        null = vt[rank:]
+        # With directions T the regression is one on X T, whose coefficients are those of T.
+        along = np.eye(self.terms)
+        if self.tangent is not None:
+            along = self.tangent * lengths[:, None]
+            sizes = np.sqrt((along**2).sum(axis=0))
+            along = along / np.where(sizes > 0, sizes, 1.0)
+            rank, u, s, vt = _decomposed(scaled.astype(np.float64) @ along, self.nobs)
+        inverse = along @ (vt[:rank].T / s[:rank]) @ u[:, :rank].T
+        return inverse / lengths[:, None], rank, null, u[:, :rank]
+
+    @cached_property
+    def condition(self) -> float:
+        """Condition number of the design with its columns brought to length one."""
+        lengths = np.sqrt((self.design**2).sum(axis=0))
+        scaled = (self.design / np.where(lengths > 0, lengths, 1.0)).astype(np.float64)
+        sizes = np.linalg.svd(scaled, compute_uv=False)
+        return float(sizes[0] / sizes[-1]) if sizes[-1] > 0 else float("inf")
 
     @property
     def rank(self) -> int:
@@ -176,6 +193,7 @@ def moments_at(
     y: np.ndarray,
     beta: np.ndarray,
     weights: np.ndarray | None = None,
+    like: Moments | None = None,
 ) -> Moments:
     """Return the state of all rows at given coefficients.
 
@@ -187,9 +205,27 @@ def moments_at(
     beta : ndarray of float64, shape (parameters,)
     weights : ndarray of float64, shape (n,), optional
         Analytic weights.
+    like : Moments, optional
+        At other coefficients: of a linear response the design is the same; and the coefficients
+        can move in the same directions.
     """
+    tangent = None if like is None else like.tangent
+    found = _moments_at(family, X, y, beta, weights, like if family.scaled else None)
+    return found if tangent is None else replace(found, tangent=tangent)
+
+
+def _moments_at(
+    family: Likelihood,
+    X: np.ndarray,
+    y: np.ndarray,
+    beta: np.ndarray,
+    weights: np.ndarray | None,
+    like: Moments | None,
+) -> Moments:
     if len(X) * len(beta) ** 2 <= _EXTENDED:
         X, y, beta = (a.astype(np.longdouble) for a in (X, y, beta))
+    elif like is not None and like.condition < _CONDITION:
+        return _same_design(X, y - X @ beta, weights, like)
     else:
         found = _by_products(family, X, y, beta, weights)
         if found is not None:
@@ -253,6 +289,18 @@ def _by_products(
     return Moments(factor, len(X), value)
 
 
+def _same_design(
+    X: np.ndarray, residual: np.ndarray, weights: np.ndarray | None, like: Moments
+) -> Moments:
+    """Return a state with other residuals of the same rows."""
+    weighted = residual if weights is None else residual * weights
+    factor = like.factor.copy()
+    factor[:-1, -1] = np.linalg.solve(like.design.T, X.T @ weighted)
+    beyond = float(weighted @ residual) - float(factor[:-1, -1] @ factor[:-1, -1])
+    factor[-1, -1] = np.sqrt(max(beyond, 0.0))
+    return Moments(factor, len(X))
+
+
 def _basis(X: np.ndarray) -> np.ndarray | None:
     """Return the triangular factor of a sample of the rows; None if its columns are dependent."""
     sample = X[:: max(len(X) // (_SAMPLED * X.shape[1]), 1)]
@@ -291,6 +339,16 @@ def _triangular(rows: np.ndarray) -> np.ndarray:
         rest -= 2.0 * np.outer(reflector, reflector @ rest)
         factor[column + 1 :, column] = 0.0
     return factor[: rows.shape[1]]
+
+
+def _decomposed(
+    matrix: np.ndarray, nobs: int
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the numerical rank and the singular value decomposition."""
+    u, s, vt = np.linalg.svd(matrix)
+    largest = s[0] if len(s) else 0.0
+    tolerance = largest * max(nobs, len(matrix)) * np.finfo(float).eps
+    return int((s > tolerance).sum()), u, s, vt
 
 
 def _inverse(triangle: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from converter.regression.families import Likelihood
 from converter.regression.moments import Moments, moments_at
+from converter.regression.robust import MEstimator
 
 _OPTIMUM = 0.01
 _CLOSE = 0.1
@@ -36,6 +37,8 @@ class Optimum:
     iterations : int
     doubted : bool
         Whether what was found may be the bound of a likelihood that has no maximum.
+    covariance : ndarray, shape (p, p), or None
+        Of the coefficients, where it is not that of `moments`.
     """
 
     params: np.ndarray
@@ -43,6 +46,7 @@ class Optimum:
     converged: bool
     iterations: int
     doubted: bool = False
+    covariance: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,16 @@ class Optimality:
         The largest in absolute value.
     statistic : float
         Gaussian: ``F = ((RSS_net - RSS_hat) / p) / s2_hat``; else the score statistic
-        ``g' I^-1 g`` at the network.
+        ``g' V^-1 g`` at the network, with V the information (of quantile and Huber regression the
+        variance of the gradient).
     pvalue : float
         Of `statistic` under F(p, n - p) or chi2(p).
     df : tuple of int
         ``(p, n - p)`` or ``(p,)``.
-    verdict : {"optimum", "close", "not at the optimum"}
+    verdict : {"optimum", "close", "not at the optimum", "consistent", "contradicted"}
         Largest drift at most 0.01, at most 0.1, or more; also "not at the optimum" when the test
-        rejects (collinear terms can hide a joint drift).
+        rejects (collinear terms can hide a joint drift). The last two are of rows that the network
+        never saw: whether the test rejects its coefficients.
     converged : bool
         False if no finite optimum exists on these rows.
     """
@@ -113,16 +119,34 @@ def optimum_of(
     """
     if family.scaled:
         params = start + at_start.step
-        moments = moments_at(family, X, y, params, weights)
+        moments = moments_at(family, X, y, params, weights, at_start)
         # A second step from the first repairs what cancellation cost it: iterative refinement.
         params = params + moments.step
-        return Optimum(params, moments_at(family, X, y, params, weights), True, 2)
+        return Optimum(params, moments_at(family, X, y, params, weights, at_start), True, 2)
+    if isinstance(family, MEstimator):
+        return _minimise(family, X, y, start, at_start)
     found = _maximise(family, X, y, start, at_start)
-    if not found.converged and start.any():
+    if not found.converged and start.any() and at_start.tangent is None:
         zero = np.zeros_like(start)
         again = _maximise(family, X, y, zero, moments_at(family, X, y, zero))
         found = again if again.converged else found
     return found
+
+
+def _minimise(
+    family: MEstimator, X: np.ndarray, y: np.ndarray, start: np.ndarray, at_start: Moments
+) -> Optimum:
+    along = at_start.tangent
+    if along is None:
+        params, converged, iterations = family.minimise(X, y, start)
+    else:
+        moved, converged, iterations = family.minimise(
+            X @ along, y - X @ start, np.zeros(along.shape[1])
+        )
+        params = start + along @ moved
+    moments = moments_at(family, X, y, params, None, at_start)
+    covariance = family.covariance(X, y, params, moments)
+    return Optimum(params, moments, converged, iterations, covariance=covariance)
 
 
 def _maximise(
@@ -139,11 +163,14 @@ def _maximise(
         floor = decrement < _NEAR and decrement > before / 4.0
         if decrement <= _DECREMENT * max(1.0, abs(value)) or floor:
             doubted = _doubted(family.furthest(X, params), value, iteration)
+            if not doubted:  # the step is known, and squares what error is left
+                params = params + moments.step
+                moments = moments_at(family, X, y, params, None, moments)
             return Optimum(params, moments, True, iteration, doubted)
         before, step, scale = decrement, moments.step, 1.0
         while True:
             trial = params + scale * step
-            reached = moments_at(family, X, y, trial)
+            reached = moments_at(family, X, y, trial, None, moments)
             gained = reached.value
             # Close by, a full step never fails, whatever is left of the difference of two sums.
             if decrement < _CLOSE_BY or gained >= value - 1e-12 * abs(value) or scale < 1e-10:
@@ -168,11 +195,27 @@ def compare(
     network: np.ndarray,
     at_network: Moments,
     optimum: Optimum,
+    *,
+    variance: float = 1.0,
+    evaluated: bool = False,
 ) -> Optimality:
     """Measure the distance between the network's coefficients and the optimum.
 
     The quadratic form of the difference is a sum of squares of ``Q' residual``, never a
     difference of two sums of squares and never an inverse of a covariance.
+
+    Parameters
+    ----------
+    family : Likelihood
+    names : list of str
+    network : ndarray, shape (p,)
+    at_network : Moments
+    optimum : Optimum
+    variance : float
+        Of the derivative of the loss with respect to the linear predictor, in units of the
+        information.
+    evaluated : bool
+        The network never saw these rows: the test is one of its coefficients, not of its training.
     """
     gained = at_network.gain
     rank, nobs = at_network.rank, at_network.nobs
@@ -185,7 +228,9 @@ def compare(
         pvalue = float(stats.f.sf(statistic, rank, nobs - rank))
         df: tuple[int, ...] = (rank, nobs - rank)
     else:
-        statistic, df = gained, (rank,)
+        if optimum.covariance is not None:
+            errors = np.sqrt(np.diag(optimum.covariance))
+        statistic, df = gained / variance, (rank,)
         pvalue = float(stats.chi2.sf(statistic, rank))
     differences = network - optimum.params
     if family.scaled and exact and _exact(network, at_network, gained):
@@ -197,7 +242,9 @@ def compare(
     if not optimum.converged:
         drift = dict.fromkeys(drift, float("nan"))
     largest = max(abs(value) for value in drift.values())
-    if not optimum.converged or largest > _CLOSE or pvalue < _SIGNIFICANT:
+    if evaluated and optimum.converged:
+        verdict = "contradicted" if pvalue < _SIGNIFICANT else "consistent"
+    elif not optimum.converged or largest > _CLOSE or pvalue < _SIGNIFICANT:
         verdict = "not at the optimum"
     else:
         verdict = "optimum" if largest <= _OPTIMUM else "close"
