@@ -341,7 +341,13 @@ def fold_each(
 
     Outputs may then differ in link and family.
     """
-    network = read(path, signature)
+    return fold_network_each(read(path, signature), path, output)
+
+
+def fold_network_each(
+    network: Network, path: str | os.PathLike[str], output: str | int | None
+) -> list[AffineModel]:
+    """Fold each output of a network by itself; see `fold_each`."""
     chosen = choose(network, output)
     if len(chosen) > 1:  # a decision on probabilities that are an output too is none of its own
         chosen = list(fold_outputs(network, chosen).outputs)

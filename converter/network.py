@@ -65,6 +65,8 @@ class Node:
     weights : mapping of str to ndarray
         The layer's own weights by role (``kernel``), for Keras; empty for ONNX, whose weights
         are constants of the network.
+    frozen : tuple of str
+        Roles of weights that training did not change.
     domain : str
         Operator set (ONNX), or module (Keras).
     version : int
@@ -85,6 +87,7 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
     domain: str = ""
     version: int = 0
     refusal: str = ""
@@ -190,6 +193,8 @@ class Network:
         In the file's order; every node stands behind the nodes that it reads.
     constants : mapping of str to ndarray
         Edges with a fixed value; large ones are views of a memory map.
+    frozen : frozenset of str
+        Those of them that training did not change, as far as the file tells.
     training : Training
         What the file says about the training run.
     size : int
@@ -210,6 +215,7 @@ class Network:
     outputs: tuple[Output, ...]
     nodes: tuple[Node, ...]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
     training: Training = field(default_factory=Training)
     size: int = 0
     producer: str = ""

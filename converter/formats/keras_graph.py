@@ -330,6 +330,7 @@ class Builder:
                 outputs=outputs,
                 attributes=layer.config,
                 weights=layer.weights,
+                frozen=_frozen(layer),
                 domain=layer.module,
                 refusal=refusal,
                 arguments=arguments,
@@ -337,6 +338,14 @@ class Builder:
             )
         )
         return list(outputs)
+
+
+def _frozen(layer: Layer) -> tuple[str, ...]:
+    """Return the weights of a layer that training did not change."""
+    if not layer.trainable:
+        return tuple(layer.weights)
+    fixed = {role.name for role in layer.roles or () if not role.trainable}
+    return tuple(name for name in layer.weights if name in fixed)
 
 
 def _counts(model: Model) -> dict[tuple[str, int], int]:

@@ -57,6 +57,12 @@ def read(path: Path, shown: str) -> Network:
         ),
         nodes=tuple(nodes),
         constants=constants,
+        frozen=frozenset(
+            edge
+            for node in nodes
+            if node.operation == "BatchNormalization"
+            for edge in node.inputs[3:5]  # the moving mean and variance
+        ),
         training=Training(
             stochastic=tuple((n.name, n.operation) for n in nodes if n.operation == "Dropout")
         ),

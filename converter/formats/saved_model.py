@@ -139,6 +139,7 @@ class _Model:
         self.constants: dict[str, np.ndarray] = {}
         # Edges that carry a variable and not a value.
         self.variables: set[str] = set()
+        self.trained: set[str] = set()
         # Edges that carry a table, and those of its keys and values.
         self.tables: dict[str, tuple[str, str]] = {}
         self._keys: dict[int, str] | None = None
@@ -179,6 +180,7 @@ class _Model:
                 outputs=tuple(self._sorted(outputs)),
                 nodes=tuple(self.out),
                 constants=self.constants,
+                frozen=frozenset(self.constants) - self.trained,
                 training=told(self.folder),
                 size=self.folder.size,
                 producer=f"tensorflow {self.version}".strip(),
@@ -413,6 +415,8 @@ class _Model:
         if "variable" in record:
             self.constants[edge] = self._variable(place, record["variable"])
             self.variables.add(edge)
+            if record["variable"].get("trainable", 0):
+                self.trained.add(edge)
         elif "constant" in record:
             value = self._constant(place)
             if value is None:

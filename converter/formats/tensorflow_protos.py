@@ -143,8 +143,9 @@ _GRAPH: Schema = {
     "SavedVariable": {
         1: Field("dtype", "int"),
         2: _message("shape", "TensorShapeProto"),
+        3: Field("trainable", "int"),
         6: Field("name", "string"),
-        **_skips(3, 4, 5, 7, 8),
+        **_skips(4, 5, 7, 8),
     },
     "SavedConstant": {1: Field("operation", "string")},
     "SavedFunction": {1: Field("names", "string", True), **_skips(2)},

@@ -74,9 +74,7 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Return the state of both sets of rows."""
         stacked = np.vstack([self.factor, other.factor])
-        return Moments(
-            _triangular(stacked), self.nobs + other.nobs, self.value + other.value
-        )
+        return Moments(_triangular(stacked), self.nobs + other.nobs, self.value + other.value)
 
     @property
     def terms(self) -> int:
@@ -341,9 +339,7 @@ def _triangular(rows: np.ndarray) -> np.ndarray:
     return factor[: rows.shape[1]]
 
 
-def _decomposed(
-    matrix: np.ndarray, nobs: int
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+def _decomposed(matrix: np.ndarray, nobs: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Return the numerical rank and the singular value decomposition."""
     u, s, vt = np.linalg.svd(matrix)
     largest = s[0] if len(s) else 0.0
