@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from converter.errors import DataError, Finding, ModelFileError, Rejected
     from converter.inspection import Inspection, fold, inspect
     from converter.model import AffineModel
-    from converter.regression.conversion import Conversion, convert
+    from converter.regression.conversion import Conversion
+    from converter.regression.convert import convert
     from converter.regression.joint import JointConversion
     from converter.verification import Verification, verify
 
@@ -25,7 +26,7 @@ _HOMES = {
     "ModelFileError": "converter.errors",
     "Rejected": "converter.errors",
     "Verification": "converter.verification",
-    "convert": "converter.regression.conversion",
+    "convert": "converter.regression.convert",
     "fold": "converter.inspection",
     "inspect": "converter.inspection",
     "register_layer": "converter.registry",

@@ -181,8 +181,8 @@ def fold(
 @click.option("--features", metavar="A,B,C", help="Columns in the order of the model's inputs.")
 @click.option(
     "--family",
-    type=click.Choice(["gaussian", "binomial", "multinomial", "poisson"]),
-    help="Override the family.",
+    metavar="NAME",
+    help="Override the family: gaussian, binomial, multinomial, poisson, quantile:TAU, huber:BEND.",
 )
 @click.option(
     "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
@@ -196,6 +196,15 @@ def fold(
     multiple=True,
     metavar="COLUMN=LEVEL",
     help="Level of a category that its others are compared with (repeatable).",
+)
+@click.option(
+    "--not-training-data",
+    "unseen",
+    is_flag=True,
+    help="The network never saw these rows: an evaluation, not a fit.",
+)
+@click.option(
+    "--restricted", is_flag=True, help="Count only the parameters that the architecture has."
 )
 @_scale
 @_scale_target
@@ -216,6 +225,8 @@ def convert(
     weights: str | None,
     missing: str,
     base: Sequence[str],
+    unseen: bool,
+    restricted: bool,
     scale: str | None,
     scale_target: str | None,
     output: str | None,
@@ -243,6 +254,8 @@ def convert(
         target_scaler=scale_target,
         base=_bases(base),
         signature=signature,
+        training_data=not unseen,
+        restricted=restricted,
     )
     if out is None:
         click.echo(_to_json(made.to_dict()) if as_json else made.summary())

@@ -215,5 +215,7 @@ def _trained(network: Network) -> dict[int, np.ndarray]:
     fixed = {id(node.weights[role]) for node in network.nodes for role in node.frozen}
     arrays += [one for edge, one in network.constants.items() if edge not in network.frozen]
     return {
-        id(one): one for one in arrays if one.size and one.dtype.kind == "f" and id(one) not in fixed
+        id(one): one
+        for one in arrays
+        if one.size and one.dtype.kind == "f" and id(one) not in fixed
     }

@@ -291,7 +291,8 @@ def test_losses_decide_what_the_numbers_mean():
     mse = affine([1.0, 2.0], 0.0, loss=Loss("mean_squared_error"))
     assert _caveats(mse) == ""
     mae = affine([1.0, 2.0], 0.0, loss=Loss("mean_absolute_error"))
-    assert "not a least-squares estimate" in _caveats(mae)
+    assert "not with mean squared error" not in _caveats(mae)
+    assert "not a least-squares estimate" in _caveats(mae, family="gaussian")
     classes = (Y > 0).astype(float)
     kind = {"link": "logit", "family": "binomial"}
     squared = affine([1.0, 2.0], 0.0, loss=Loss("mean_squared_error"), **kind)

@@ -28,6 +28,9 @@ _ALIASES = {
     "logcosh": "log_cosh",
     "kullback_leibler_divergence": "kl_divergence",
     "huber_loss": "huber",
+    # TensorFlow Addons' (1.0 to 0.23), which Keras does not have.
+    "Addons>PinballLoss": "pinball",
+    "Addons>pinball_loss": "pinball",
 }
 # Settings that say nothing about what is minimised.
 _INERT = frozenset({"name", "dtype", "axis"})
@@ -109,7 +112,8 @@ def _loss(spec: Any) -> Loss | None:
     registered = spec.get("registered_name")
     if name == "function" or isinstance(config, str):
         return Loss(_canonical(str(config)))
-    if registered not in (None, name) or ">" in name:
+    foreign = registered not in (None, name) or ">" in name
+    if foreign and str(registered or name) not in _ALIASES:
         return Loss(str(registered or name))
     settings = dict(config) if isinstance(config, Mapping) else {}
     plain = {
@@ -117,7 +121,9 @@ def _loss(spec: Any) -> Loss | None:
         for k, v in settings.items()
         if k not in _INERT and isinstance(v, (str, int, float, type(None)))
     }
-    return Loss(_canonical(snake_case(name)), plain)
+    return Loss(
+        _ALIASES[str(registered or name)] if foreign else _canonical(snake_case(name)), plain
+    )
 
 
 def _canonical(name: str) -> str:

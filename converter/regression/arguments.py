@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from converter.errors import DataError
-from converter.regression.design import Design
-from converter.regression.families import COVARIANCES
+from converter.regression.families import COVARIANCES, OWN_COVARIANCES
 from converter.regression.tables import listed, load
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a table, for one regression; see `converter.convert`."""
+
+    data: Any
+    features: Sequence[str] | Mapping[str, str] | None = None
+    weights: Any = None
+    missing: str = "raise"
+    base: Mapping[str, Any] | None = None
+    scaler: Any = None
+    target_scaler: Any = None
+    cov_type: str = "nonrobust"
+    cov_kwds: dict[str, Any] | None = None
+    training_data: bool = True
 
 
 def covariance_of(
@@ -25,14 +41,30 @@ def covariance_of(
     DataError
         If a column that is named has missing values.
     """
-    if cov_type not in COVARIANCES:
+    own = [kind for kinds in OWN_COVARIANCES.values() for kind in kinds]
+    if cov_type not in (*COVARIANCES, *own):
         raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
-    lacking = [key for key in COVARIANCES[cov_type] if key not in (cov_kwds or {})]
+    lacking = [key for key in COVARIANCES.get(cov_type, ()) if key not in (cov_kwds or {})]
     if lacking:
         raise ValueError(f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}")
     found, beside = _named_columns(cov_kwds, data)
     _check_kwds(found or {})
     return found, beside
+
+
+def check_covariance(regression: str, cov_type: str) -> None:
+    """Refuse a kind of covariance that a regression does not have.
+
+    Raises
+    ------
+    ValueError
+        Naming those that it has.
+    """
+    kinds = ("nonrobust", *OWN_COVARIANCES.get(regression, tuple(COVARIANCES)[1:]))
+    if cov_type not in kinds:
+        raise ValueError(
+            f"the cov_type of {regression} must be one of {', '.join(kinds)}, not {cov_type!r}"
+        )
 
 
 def _check_kwds(cov_kwds: Mapping[str, Any]) -> None:
@@ -62,12 +94,12 @@ def _named_columns(
     return (found if cov_kwds is not None else None), names
 
 
-def kept_of(cov_kwds: dict[str, Any] | None, design: Design) -> dict[str, Any] | None:
+def kept_of(cov_kwds: dict[str, Any] | None, kept: np.ndarray | None) -> dict[str, Any] | None:
     """Leave out of groups and times the rows that were left out of the table."""
-    if cov_kwds is None or design.kept is None:
+    if cov_kwds is None or kept is None:
         return cov_kwds
     return {
-        key: np.asarray(value)[design.kept] if np.shape(value)[:1] == design.kept.shape else value
+        key: np.asarray(value)[kept] if np.shape(value)[:1] == kept.shape else value
         for key, value in cov_kwds.items()
     }
 

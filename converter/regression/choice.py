@@ -5,23 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from converter.errors import printable
 from converter.model import AffineModel
 from converter.regression.families import FAMILIES, GAUSSIAN, LOGIT, Likelihood, Multinomial
+from converter.regression.robust import Huber, Quantile
 
 # Families that a user may ask for, by the network's link.
 _ALLOWED = {
-    "identity": ("gaussian", "binomial", "multinomial", "poisson"),
+    "identity": ("gaussian", "binomial", "multinomial", "poisson", "quantile", "huber"),
     "logit": ("binomial",),
     "probit": ("binomial",),
     "softmax": ("multinomial", "binomial"),
     "log": ("poisson",),
 }
 #: All of them.
-NAMES = ("gaussian", "binomial", "multinomial", "poisson")
+NAMES = ("gaussian", "binomial", "multinomial", "poisson", "quantile", "huber")
+# The losses of a linear output that are regressions of their own, and what sets them: the key in
+# the loss's configuration, and the value where it has none (Keras' and TensorFlow Addons').
+_LOSSES = {
+    "mean_absolute_error": ("quantile", "", 0.5),
+    "pinball": ("quantile", "tau", 0.5),
+    "huber": ("huber", "delta", 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def choose(model: AffineModel, family: str | None) -> Choice:
             f"{printable(model.path)}: a network behind the link {model.link!r} folds to "
             "coefficients (fold), but statsmodels has no model of that link to convert it to"
         )
-    name = model.family if family is None else family
+    name, setting = _named(model, family)
     if name not in NAMES:
         raise ValueError(f"family must be one of {', '.join(NAMES)}, not {name!r}")
     if name not in _ALLOWED[model.link]:
@@ -119,12 +128,49 @@ def choose(model: AffineModel, family: str | None) -> Choice:
         if count == 2:
             return Choice(LOGIT, model, classes)
         return Choice(Multinomial("multinomial", "softmax", "MNLogit", count), model, classes)
+    if name == "quantile":
+        return Choice(Quantile(name, "identity", "QuantReg", setting), model)
+    if name == "huber":
+        return Choice(Huber(name, "identity", "RLM", setting), model)
     if model.link == "identity":
         likelihood: Likelihood = {"gaussian": GAUSSIAN, "binomial": LOGIT}.get(
             name, FAMILIES["log"]
         )
         return Choice(likelihood, model)
     return Choice(FAMILIES[model.link], model)
+
+
+def _named(model: AffineModel, family: str | None) -> tuple[str, float]:
+    """Return the name of a family, and what sets it (0 if nothing does).
+
+    Raises
+    ------
+    ValueError
+        If the setting is none.
+    """
+    by_loss = _LOSSES.get(model.loss or "")
+    if family is None and model.link == "identity" and model.family == "gaussian" and by_loss:
+        family = by_loss[0]
+    if family is None:
+        return model.family, 0.0
+    name, colon, text = family.partition(":")
+    if name not in ("quantile", "huber"):
+        return family, 0.0
+    setting: Any = 0.5 if name == "quantile" else 1.0
+    if by_loss and by_loss[0] == name and model.loss is not None:
+        setting = model.loss.settings.get(by_loss[1], by_loss[2])
+    if colon:
+        try:
+            setting = float(text)
+        except ValueError:
+            setting = None
+    above = 1.0 if name == "quantile" else np.inf
+    if not isinstance(setting, (int, float)) or not 0.0 < setting < above:
+        wanted = "between 0 and 1" if name == "quantile" else "above 0"
+        raise ValueError(
+            f"the setting of {name} must be a number {wanted}: {name}:{text or setting}"
+        )
+    return name, float(setting)
 
 
 def _multinomial(model: AffineModel, family: str | None) -> bool:

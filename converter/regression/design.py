@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.errors import DataError, printable
 from converter.model import AffineModel, names_its_inputs
+from converter.regression.arguments import Request
 from converter.regression.coding import Coding, code
 from converter.regression.tables import Table, listed, load
 
@@ -20,9 +21,9 @@ class Design:
 
     Parameters
     ----------
-    X : ndarray of float64, shape (n, p)
-        Without the intercept, in the order of the model's inputs; of categories the indicators
-        of all levels that occur, but for the base.
+    full : ndarray of float64, shape (n, 1 + p)
+        A column of ones, and the regressors in the order of the model's inputs; of categories
+        the indicators of all levels that occur, but for the base. By columns, as BLAS likes it.
     y : ndarray of float64, shape (n,)
     weights : ndarray of float64, shape (n,), or None
     names : list of str
@@ -39,7 +40,7 @@ class Design:
         table holds these numbers themselves.
     """
 
-    X: np.ndarray
+    full: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None
     names: list[str]
@@ -48,6 +49,10 @@ class Design:
     kept: np.ndarray | None
     coding: Coding | None = None
     labels: tuple[Any, ...] = ()
+
+    def exog(self, has_constant: bool) -> np.ndarray:
+        """Return the regressors, with the column of ones or without."""
+        return self.full if has_constant else self.full[:, 1:]
 
     @property
     def numbers(self) -> list[str]:
@@ -59,12 +64,8 @@ class Design:
 
 def design_of(
     model: AffineModel,
-    data: Any,
+    request: Request,
     target: Any,
-    features: Sequence[str] | Mapping[str, str] | None,
-    weights: Any,
-    missing: str,
-    base: Mapping[str, Any] | None = None,
     classes: Sequence[str] = (),
     others: Sequence[str] = (),
 ) -> Design:
@@ -76,16 +77,18 @@ def design_of(
         Of a response in classes, what the network calls them; empty if it is a number.
     others : sequence of str
         Columns that are the responses of other outputs.
-    model, data, target, features, weights, missing, base
+    model, target
         As for `converter.convert`.
+    request : Request
+        The rest of what was given there.
 
     Raises
     ------
     DataError
         If columns are missing, too many, not numeric, or have missing or infinite values.
     """
-    table = load(data)
-    y, target_name = _column(table, target, "target", "y", labels=bool(classes))
+    table, weights, base = load(request.data), request.weights, request.base
+    y, target_name = _column(table, target, "target", "y", classes)
     labels: tuple[Any, ...] = ()
     if classes:
         y, labels = _numbered(y, classes, target_name or "y", table.source)
@@ -95,7 +98,7 @@ def design_of(
     taken = {name for name in (target_name, weights_name, *others) if name is not None}
     free = [name for name in table.names if name not in taken]
     beside = "the target" if weights_name is None else f"the target and the weights {weights_name}"
-    chosen = _features(model, table, free, features, beside)
+    chosen = _features(model, table, free, request.features, beside)
     for name in (target_name, *others):
         if name in chosen:
             raise DataError(f"the target {name!r} is among the features")
@@ -104,7 +107,7 @@ def design_of(
     used[target_name or "y"] = y
     if w is not None:
         used[weights_name or "weights"] = w
-    keep = _complete(used, table, missing)
+    keep = _complete(used, table, request.missing)
     if keep is not None:
         used = {name: values[keep] for name, values in used.items()}
         y = y[keep]
@@ -118,13 +121,17 @@ def design_of(
         elements = dict(zip(model.columns, names, strict=True))
         columns = [(elements.get(n, n), used.get(elements.get(n, ""))) for n in model.elements]
         X, coding = code(model.variables, columns, base, table.source)
-        names = list(coding.terms)
+        names, regressors = list(coding.terms), list(X.T)
     else:
         if base:
             raise DataError("base names a level of a category; this model has none")
-        X = np.column_stack([used[name] for name in names])
+        regressors = [used[name] for name in names]
+    full = np.empty((len(y), 1 + len(regressors)), order="F")
+    full[:, 0] = 1.0
+    for place, column in enumerate(regressors, 1):
+        full[:, place] = column
     dropped = table.rows - len(y)
-    return Design(X, y, w, names, target_name or "y", dropped, keep, coding, labels)
+    return Design(full, y, w, names, target_name or "y", dropped, keep, coding, labels)
 
 
 def _numbered(
@@ -136,8 +143,10 @@ def _numbered(
     for are matched by name; others stand in their sorted order, as statsmodels and scikit-learn
     number them.
     """
+    if values.dtype.kind == "f":
+        return values, ()
     distinct = {one for one in values.tolist() if not _is_missing(one)}
-    count, numbered = len(classes), tuple(map(str, range(len(classes))))
+    count, numbered = len(classes), _numbers_of(classes)
     names = {one: _label(one) for one in distinct}
     numeric = all(isinstance(one, (bool, int, float)) for one in distinct)
     if numeric and classes == numbered and distinct <= set(range(count)):
@@ -154,6 +163,10 @@ def _numbered(
             f"the network has {count} ({listed(list(classes))})"
         )
     return _placed(values.tolist(), sorted(distinct))
+
+
+def _numbers_of(classes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(str, range(len(classes))))
 
 
 def _label(value: Any) -> str:
@@ -185,15 +198,18 @@ def _read(
 
 
 def _column(
-    table: Table, given: Any, role: str, default: str, *, labels: bool = False
+    table: Table, given: Any, role: str, default: str, classes: Sequence[str] = ()
 ) -> tuple[np.ndarray, str | None]:
     """Return a column given by name, by place (of an array), or as values of its own.
 
-    Numbers, or where labels are wanted, values as they are.
+    Numbers, or of a response in classes that are not numbered as these are, values as they are.
     """
 
     def read(source: Table, name: str) -> np.ndarray:
-        return source.values(name) if labels else source.numbers(name)
+        if not classes:
+            return source.numbers(name)
+        codes = source.codes(name, len(classes)) if classes == _numbers_of(classes) else None
+        return source.values(name) if codes is None else codes
 
     if isinstance(given, (int, np.integer)) and table.named and str(given) in table.names:
         given = str(given)  # a column that is called by a number
@@ -289,6 +305,8 @@ def _is_missing(value: Any) -> bool:
 def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.ndarray | None:
     if missing not in ("raise", "drop"):
         raise DataError(f"missing must be 'raise' or 'drop', not {missing!r}")
+    # The sum of squares of a column without NaN and infinities is neither, but for huge numbers.
+    used = {name: v for name, v in used.items() if v.dtype.kind != "f" or not np.isfinite(v @ v)}
     infinite = [name for name, v in used.items() if v.dtype.kind == "f" and np.isinf(v).any()]
     if infinite:
         raise DataError(f"{table.source}: infinite values in {listed(infinite)}")

@@ -392,3 +392,9 @@ COVARIANCES: dict[str, tuple[str, ...]] = {
     "hac-panel": ("maxlags",),
     "hac-groupsum": ("maxlags", "time"),
 }
+
+#: Of regressions that have kinds of covariance of their own, these; the first is the default.
+OWN_COVARIANCES: dict[str, tuple[str, ...]] = {
+    "QuantReg": ("robust", "iid"),
+    "RLM": ("H1", "H2", "H3"),
+}

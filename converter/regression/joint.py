@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from converter.regression.caveats import Caveat
 from converter.regression.optimality import Optimality
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class JointConversion(Mapping[str, "Conversion"]):
         return {name: part.optimality for name, part in self.parts.items()}
 
     @property
-    def caveats(self) -> dict[str, list[str]]:
+    def caveats(self) -> dict[str, list[Caveat]]:
         """What to know before believing the numbers."""
         return {name: part.caveats for name, part in self.parts.items()}
 

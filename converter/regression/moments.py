@@ -121,6 +121,11 @@ class Moments:
             beyond = max(float(self.projection @ self.projection) - self.gain, 0.0)
         return float(self._padded[-1, -1] ** 2) + beyond
 
+    @property
+    def total(self) -> float:
+        """Sum of squares at the coefficients."""
+        return float(self.projection @ self.projection) + float(self._padded[-1, -1] ** 2)
+
     @cached_property
     def _decomposition(self) -> tuple[np.ndarray, int, np.ndarray, np.ndarray | None]:
         """Return R^-1 (or its pseudo-inverse), the rank, the null space, the column space.
@@ -146,12 +151,22 @@ class Moments:
         inverse = along @ (vt[:rank].T / s[:rank]) @ u[:, :rank].T
         return inverse / lengths[:, None], rank, null, u[:, :rank]
 
+    @property
+    def nearly_dependent(self) -> list[int]:
+        """Columns that take part in the nearest thing to a linear dependence."""
+        weights = np.abs(np.linalg.svd(self._scaled)[2][-1])
+        return [int(i) for i in np.flatnonzero(weights > 0.05 * weights.max())]
+
+    @cached_property
+    def _scaled(self) -> np.ndarray:
+        """The design's factor with columns of length one."""
+        lengths = np.sqrt((self.design**2).sum(axis=0))
+        return np.asarray(self.design / np.where(lengths > 0, lengths, 1.0), dtype=np.float64)
+
     @cached_property
     def condition(self) -> float:
         """Condition number of the design with its columns brought to length one."""
-        lengths = np.sqrt((self.design**2).sum(axis=0))
-        scaled = (self.design / np.where(lengths > 0, lengths, 1.0)).astype(np.float64)
-        sizes = np.linalg.svd(scaled, compute_uv=False)
+        sizes = np.linalg.svd(self._scaled, compute_uv=False)
         return float(sizes[0] / sizes[-1]) if sizes[-1] > 0 else float("inf")
 
     @property
@@ -283,7 +298,7 @@ def _by_products(
     factor = np.zeros((len(beta) + 1, len(beta) + 1))
     factor[:-1, :-1] = (triangle.reshape(-1, equations, width) @ basis).reshape(triangle.shape)
     factor[:-1, -1] = projection
-    factor[-1, -1] = np.sqrt(max(squares - projection @ projection, 0.0))
+    factor[-1, -1] = np.sqrt(max(squares - float(projection @ projection), 0.0))
     return Moments(factor, len(X), value)
 
 
@@ -302,7 +317,7 @@ def _same_design(
 def _basis(X: np.ndarray) -> np.ndarray | None:
     """Return the triangular factor of a sample of the rows; None if its columns are dependent."""
     sample = X[:: max(len(X) // (_SAMPLED * X.shape[1]), 1)]
-    basis = np.linalg.qr(sample, mode="r")
+    basis = _triangular(sample)
     lengths = np.sqrt((basis**2).sum(axis=0))
     if (np.abs(np.diag(basis)) <= 1e-9 * lengths).any():
         return None
@@ -324,7 +339,7 @@ def _cholesky(products: np.ndarray) -> np.ndarray | None:
 def _triangular(rows: np.ndarray) -> np.ndarray:
     """Return R of the QR decomposition, by Householder reflections."""
     if rows.dtype == np.float64:
-        return np.linalg.qr(rows, mode="r")
+        return np.asarray(np.linalg.qr(rows, mode="r"))
     factor = rows.copy()
     for column in range(min(factor.shape)):
         reflector = factor[column:, column].copy()

@@ -235,20 +235,52 @@ def compare(
     differences = network - optimum.params
     if family.scaled and exact and _exact(network, at_network, gained):
         differences, statistic, pvalue = np.zeros_like(differences), 0.0, 1.0
+    return verdict_of(
+        names,
+        differences,
+        errors,
+        (statistic, pvalue, df),
+        converged=optimum.converged,
+        evaluated=evaluated,
+    )
+
+
+def verdict_of(
+    names: list[str],
+    differences: np.ndarray,
+    errors: np.ndarray,
+    test: tuple[float, float, tuple[int, ...]],
+    *,
+    converged: bool = True,
+    evaluated: bool = False,
+) -> Optimality:
+    """Judge differences from the optimum.
+
+    Parameters
+    ----------
+    names : list of str
+    differences, errors : ndarray, shape (p,)
+        Network minus optimum, and the standard errors there.
+    test : tuple
+        Statistic, its p-value, and its degrees of freedom.
+    converged, evaluated : bool
+        As for `compare`.
+    """
+    statistic, pvalue, df = test
     drift = {
         name: _ratio(float(difference), float(error))
         for name, difference, error in zip(names, differences, errors, strict=True)
     }
-    if not optimum.converged:
+    if not converged:
         drift = dict.fromkeys(drift, float("nan"))
     largest = max(abs(value) for value in drift.values())
-    if evaluated and optimum.converged:
+    if evaluated and converged:
         verdict = "contradicted" if pvalue < _SIGNIFICANT else "consistent"
-    elif not optimum.converged or largest > _CLOSE or pvalue < _SIGNIFICANT:
+    elif not converged or largest > _CLOSE or pvalue < _SIGNIFICANT:
         verdict = "not at the optimum"
     else:
         verdict = "optimum" if largest <= _OPTIMUM else "close"
-    return Optimality(drift, largest, statistic, pvalue, df, verdict, optimum.converged)
+    return Optimality(drift, largest, statistic, pvalue, df, verdict, converged)
 
 
 def _exact(params: np.ndarray, moments: Moments, beyond: float = 0.0) -> bool:

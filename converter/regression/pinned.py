@@ -51,6 +51,8 @@ def ols_results(
     weights: np.ndarray | None = None,
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
+    estimated: float | None = None,
+    covariance: np.ndarray | None = None,
 ) -> RegressionResultsWrapper:
     """Return OLS (or WLS) results at given parameters.
 
@@ -69,16 +71,24 @@ def ols_results(
     weights : ndarray, shape (n,), optional
     cov_type, cov_kwds
         As statsmodels takes them.
+    estimated : float, optional
+        Parameters that were estimated from these rows; by default the rank.
+    covariance : ndarray, shape (p, p), optional
+        Of the parameters, where it is not the scale times that of `moments`.
     """
+    estimated = float(moments.rank) if estimated is None else estimated
     if weights is None:
         model: Any = OLS(endog, exog, hasconst=has_constant)
     else:
         model = WLS(endog, exog, weights=weights, hasconst=has_constant)
-    covariance = moments.covariance
+    df_resid = float(len(endog) - estimated)
+    scale = rss / df_resid
+    together = covariance is not None
+    covariance = moments.covariance if covariance is None else covariance / scale
     # statsmodels judges the rank in the columns' own units, and only when it fits.
     model.rank = moments.rank
     model.df_model = float(moments.rank - int(has_constant))
-    model.df_resid = float(len(endog) - moments.rank)
+    model.df_resid = df_resid
     model.normalized_cov_params = covariance
     model.pinv_wexog = covariance @ np.asarray(model.wexog).T
     model.wexog_singular_values = np.linalg.svd(moments.design.astype(np.float64), compute_uv=False)
@@ -88,16 +98,16 @@ def ols_results(
         model,
         params,
         normalized_cov_params=covariance,
-        scale=rss / model.df_resid,
+        scale=scale,
         cov_type=cov_type,
         cov_kwds=dict(cov_kwds or {}),
     )
     # The constructor drops the scale it is given and would sum rounded residuals again.
-    results._cache["ssr"], results._cache["scale"] = rss, np.float64(rss / model.df_resid)
+    results._cache["ssr"], results._cache["scale"] = rss, np.float64(scale)
     slopes = moments.rank - int(has_constant)
     statistic = np.nan
     if slopes:
-        if cov_type == "nonrobust":
+        if cov_type == "nonrobust" and not together and moments.tangent is None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 statistic = _explained(model, params, has_constant) / results.scale / slopes
         else:
@@ -123,6 +133,7 @@ def likelihood_results(
     iterations: int = 0,
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
+    estimated: float | None = None,
 ) -> Any:
     """Return maximum-likelihood results at given parameters; others as for `ols_results`.
 
@@ -142,7 +153,8 @@ def likelihood_results(
     model = kind(endog, exog, check_rank=False, hasconst=has_constant)
     equations = moments.terms // exog.shape[1]
     slopes = moments.rank - equations * int(has_constant)
-    model.df_model, model.df_resid = float(slopes), float(len(endog) - moments.rank)
+    estimated = float(moments.rank) if estimated is None else estimated
+    model.df_model, model.df_resid = float(slopes), float(len(endog) - estimated)
     robust = {"cov_type": cov_type, "cov_kwds": dict(cov_kwds or {})}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -160,8 +172,8 @@ def likelihood_results(
     # statsmodels' own overflows far from the optimum, and counts df_model + 1 parameters,
     # intercept or not.
     results._cache["llf"] = llf
-    results._cache["aic"] = -2.0 * llf + 2.0 * moments.rank
-    results._cache["bic"] = -2.0 * llf + np.log(len(endog)) * moments.rank
+    results._cache["aic"] = -2.0 * llf + 2.0 * estimated
+    results._cache["bic"] = -2.0 * llf + np.log(len(endog)) * estimated
     results._cache["llr_pvalue"] = stats.chi2.sf(2.0 * (llf - llnull), slopes) if slopes else np.nan
     return wrapper(results)
 

@@ -248,7 +248,7 @@ class Huber(MEstimator):
         exact. A step of reweighted least squares never fails to lower the loss (Huber & Ronchetti,
         section 7.8).
         """
-        u, sizes, vt = np.linalg.svd(np.linalg.qr(X, mode="r"), full_matrices=False)
+        _, sizes, vt = np.linalg.svd(np.linalg.qr(X, mode="r"), full_matrices=False)
         kept = sizes > sizes[0] * max(X.shape) * np.finfo(float).eps
         to_params = vt[kept].T / sizes[kept]
         basis = X @ to_params

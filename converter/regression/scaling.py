@@ -159,14 +159,35 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return value
 
 
+def part_of_scaler(scaler: Any, place: int, count: int) -> Any:
+    """Return the scaler of one of several targets."""
+    if scaler is None:
+        return None
+    whole = scaler_of(scaler, count, "the scaler of the targets")
+    return {"mean": [float(whole.shift[place])], "scale": [float(whole.scale[place])]}
+
+
 def unscale(
-    model: AffineModel, scaler: Any, target_scaler: Any, names: Sequence[str] = ()
+    model: AffineModel,
+    scaler: Any,
+    target_scaler: Any,
+    names: Sequence[str] = (),
+    linear: bool | None = None,
 ) -> AffineModel:
     """Return the model in the units of the raw data; scalers as `scalers_of` returns them.
 
     Only numbers are scaled: indicators of categories stay as they are. With ``z = (x - m) / s``
     and ``t = (y - my) / sy``, the network's ``t = a + b z`` is
     ``y = my + sy (a - b m / s) + (sy b / s) x``.
+
+    Parameters
+    ----------
+    model : AffineModel
+    scaler, target_scaler : scaler, mapping or None
+    names : sequence of str
+        Of the columns, where the scaler was fitted on named ones.
+    linear : bool, optional
+        Whether the response is a number in some unit; by default what link and family say.
 
     Raises
     ------
@@ -184,7 +205,9 @@ def unscale(
         intercept = intercept - scaled @ inputs.shift
         has = has | (scaled * inputs.shift).any(axis=1)
     if target_scaler is not None:
-        if model.link != "identity" or model.family != "gaussian":
+        if linear is None:
+            linear = model.link == "identity" and model.family == "gaussian"
+        if not linear:
             raise DataError("a scaler of the target only makes sense for a linear regression")
         target = scaler_of(target_scaler, len(coef), "the scaler of the target")
         coef = coef * target.scale[:, None]

@@ -56,6 +56,18 @@ class Table:
         self._check(name)
         return _numbers(self.columns[name], name, self.source)
 
+    def codes(self, name: str, count: int) -> np.ndarray | None:
+        """Return a column of whole numbers below `count` as float64; None if it is none."""
+        self._check(name)
+        column = self.columns[name]
+        kind = column.type if isinstance(column, (pa.ChunkedArray, pa.Array)) else column.dtype
+        if str(kind) not in _PLAIN:
+            return None
+        found = self.numbers(name)
+        # NaN is no whole number, and is one that is missing.
+        whole = (found == np.rint(found)) & (found >= 0) & (found < count) | np.isnan(found)
+        return found if whole.all() else None
+
     def values(self, name: str, text: bool = False) -> np.ndarray:
         """Return a column as it is, as Python values; missing ones as None or NaN.
 
@@ -92,6 +104,12 @@ class Table:
             return False
         return True
 
+
+# Element types of numbers, as numpy, pandas and Arrow name them.
+_PLAIN = frozenset(
+    {*(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)), "float32", "float64"}
+    | {"float", "double"}
+)
 
 _NOT_UTF8 = "holds text that is not in UTF-8; save the file in that encoding"
 

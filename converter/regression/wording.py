@@ -21,9 +21,12 @@ _WIDTH = 78
 _SEPARATED = {"poisson": "some combination of the columns is found with counts of zero only"}
 
 
+_ESTIMATES = {"gaussian": "least-squares", "quantile": "quantile-regression", "huber": "Huber"}
+
+
 def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
     """Return the verdict on a network, and which standard errors to use."""
-    estimate = ("least-squares" if likelihood.scaled else "maximum-likelihood") + " estimate"
+    estimate = f"{_ESTIMATES.get(likelihood.name, 'maximum-likelihood')} estimate"
     if not found.converged:
         why = _SEPARATED.get(likelihood.name, "the classes are separated")
         return (
@@ -37,9 +40,11 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
             "network's coefficients differ from that function's (compare the columns network and "
             "optimum); weights in single precision always do, in the seventh digit."
         )
-    name, df = ("F", found.df) if likelihood.scaled else ("chi2", found.df)
+    name, df = ("F", found.df) if len(found.df) == 2 else ("chi2", found.df)
     test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
     size = f"the largest drift is {found.max_drift:.2g} standard errors; {test}"
+    if found.verdict in ("consistent", "contradicted"):
+        return _evaluation(estimate, found, test)
     if found.verdict == "optimum":
         return (
             f"Verdict: optimum. The network's coefficients are the {estimate}: {size}. Its "
@@ -62,6 +67,24 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
         )
         + "Drift comes from stopping early, penalties, dropout, another loss, coefficients that "
         "the architecture ties to each other, or rows that are not the training data."
+    )
+
+
+def _evaluation(estimate: str, found: Optimality, test: str) -> str:
+    """Return the verdict on rows that the network never saw."""
+    apart = (
+        f"the {estimate} of these rows differs from the network by up to "
+        f"{found.max_drift:.2g} standard errors; {test}"
+    )
+    if found.verdict == "consistent":
+        return (
+            "Verdict: consistent. These rows, which the network never saw, do not contradict its "
+            f"coefficients: {apart}. Its residual variance on them is unbiased."
+        )
+    return (
+        f"Verdict: contradicted. These rows, which the network never saw, contradict its "
+        f"coefficients: {apart}. It was trained too little or too much, to another end, or on rows "
+        "of another kind; for inference about these rows use the refit."
     )
 
 
@@ -94,11 +117,14 @@ def summary_text(made: Conversion) -> str:
         parts.append(
             "Caveats:\n"
             + "\n".join(
-                textwrap.fill(f"[{number}] {caveat}", _WIDTH, subsequent_indent="    ")
+                textwrap.fill(
+                    f"[{number}] {caveat} [{caveat.topic}]", _WIDTH, subsequent_indent="    "
+                )
                 for number, caveat in enumerate(made.caveats, 1)
             )
+            + "\nThe word at the end of each is its section in docs/caveats.md."
         )
-    if made.caveats and made.caveats[0].startswith(BAD_FIT):
+    if made.caveats and made.caveats[0].topic == BAD_FIT:
         # Whoever reads the tables first would read nonsense.
         parts.insert(0, textwrap.fill(f"Note: {made.caveats[0]}", _WIDTH))
     return "\n\n".join(parts)

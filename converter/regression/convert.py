@@ -1,0 +1,480 @@
+"""`convert`: a saved network and a table become a statsmodels regression."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.errors import DataError, printable
+from converter.model import AffineModel
+from converter.regression import caveats
+from converter.regression.arguments import (
+    Request,
+    check_covariance,
+    covariance_of,
+    kept_of,
+    targets_of,
+)
+from converter.regression.choice import Choice, choose, parts_of
+from converter.regression.conversion import Conversion, labels_of
+from converter.regression.design import Design, design_of
+from converter.regression.families import Multinomial
+from converter.regression.joint import JointConversion
+from converter.regression.moments import Moments, moments_at
+from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
+from converter.regression.restriction import Restriction, restrict
+from converter.regression.robust import MEstimator
+from converter.regression.scaling import part_of_scaler, scaler_of, scalers_of, unscale
+
+if TYPE_CHECKING:
+    from converter.weights import Neighbourhood
+
+# Sums of squares of larger numbers overflow.
+_LARGEST = 1e145
+_ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
+
+
+def convert(
+    model: str | os.PathLike[str] | AffineModel,
+    data: Any,
+    target: Any,
+    *,
+    features: Sequence[str] | Mapping[str, str] | None = None,
+    family: str | None = None,
+    cov_type: str = "nonrobust",
+    cov_kwds: dict[str, Any] | None = None,
+    weights: Any = None,
+    output: str | int | None = None,
+    missing: str = "raise",
+    scaler: Any = None,
+    target_scaler: Any = None,
+    base: Mapping[str, Any] | None = None,
+    signature: str | None = None,
+    training_data: bool = True,
+    restricted: bool = False,
+) -> Conversion | JointConversion:
+    """Turn a saved network and a table into a statsmodels regression.
+
+    Parameters
+    ----------
+    model : path-like or AffineModel
+    data : path-like, DataFrame (pandas, polars), Arrow table, mapping, or array
+        Shape (n, columns). Files are CSV, Parquet or Arrow IPC.
+    target : str, int, or array-like of shape (n,)
+        The response: a column's name (or place, in an array), or its values. Of a network with
+        several outputs a list of these in their order, or a mapping by the outputs' names.
+    features : sequence of str, or mapping of input name to column, optional
+        The columns in the order of the model's inputs. By default those of the inputs' names,
+        else all columns of the table but the target (and the weights), in their order.
+    family : str, optional
+        ``gaussian``, ``binomial``, ``multinomial``, ``poisson``, ``quantile`` or ``huber``; the
+        last two may be followed by their setting, ``quantile:0.9`` or ``huber:1.5`` (by default
+        that of the training loss, else 0.5 and 1). By default what link and training loss make it.
+    cov_type, cov_kwds
+        Kind of covariance, as statsmodels takes them; ``groups`` and ``time`` may name a column.
+        Of quantile regression ``robust`` (default) or ``iid``, of Huber's ``H1`` (default), ``H2``
+        or ``H3``.
+    weights : str or array-like of shape (n,), optional
+        Analytic weights (Gaussian family only).
+    output : str or int, optional
+        Which output, where the model has several.
+    missing : {"raise", "drop"}
+        What to do with rows that have missing values.
+    scaler, target_scaler : fitted scikit-learn scaler, mapping or path, optional
+        What was applied to inputs and target before training; folded into the coefficients, so
+        that they come out in the table's own units. A mapping has ``mean`` and ``scale``, or
+        ``data_min`` and ``data_max``, in the order of the model's inputs (or ``inputs`` and
+        ``target``, each such a mapping); a path names such a mapping as JSON. A scaler that was
+        fitted on named columns is matched by name.
+    base : mapping of str to level, optional
+        For columns that are categories, the level that the others are compared with; by default
+        the first that occurs and that the network has a name for.
+    signature : str, optional
+        Which signature of a SavedModel: by default ``serving_default``, or the only one.
+    training_data : bool
+        False if the network was not trained on these rows. Nothing was then estimated from them:
+        the residual variance is RSS / n, and the test asks whether the rows contradict the
+        network's coefficients.
+    restricted : bool
+        Count as parameters only what the architecture can move, and compare with the best that it
+        can reach: inputs that it ignores, shared weights, layers narrower than inputs and outputs.
+        The coefficients that it can reach are taken to be a plane at the saved weights.
+
+    Returns
+    -------
+    Conversion
+        Or JointConversion, of a network with several outputs of which none was chosen.
+
+    Raises
+    ------
+    Rejected
+        If the network is not a regression.
+    ModelFileError
+        If the file is damaged, hostile, or not a model.
+    DataError
+        If the table does not fit the model.
+    ValueError
+        If an argument is not acceptable.
+    """
+    request = Request(
+        data=data,
+        features=features,
+        weights=weights,
+        missing=missing,
+        base=base,
+        scaler=scaler,
+        target_scaler=target_scaler,
+        cov_type=cov_type,
+        cov_kwds=cov_kwds,
+        training_data=training_data,
+    )
+    around = _around(model, output, signature)
+    if restricted and around is None:
+        raise ValueError(
+            "restricted=True moves the network's weights: give the path of its file, not the "
+            "folded model"
+        )
+    parts = _parts(_folded(model, output, signature), family)
+    asked = _Asked(parts, request, target, family)
+    prepared = asked.prepared
+    restrictions: list[Restriction | None] = [None] * len(prepared)
+    if restricted:
+        assert around is not None
+        restrictions = list(restrict(around(), prepared, asked.reading))
+    made = {
+        name: _concluded(one, restriction, partial(_rounded, around, asked, place))
+        for place, ((name, _), one, restriction) in enumerate(
+            zip(parts, prepared, restrictions, strict=True)
+        )
+    }
+    return made.popitem()[1] if len(made) == 1 else JointConversion(made)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A regression and its rows, before anything is estimated.
+
+    Parameters
+    ----------
+    choice : Choice
+    request : Request
+    design : Design
+    model : AffineModel
+        In the table's units.
+    has_constant : bool
+    """
+
+    choice: Choice
+    request: Request
+    design: Design
+    model: AffineModel
+    has_constant: bool
+
+    @cached_property
+    def terms(self) -> list[str]:
+        constant = _constant_name(self.design.names)
+        return [constant] * self.has_constant + self.design.names
+
+    @cached_property
+    def outcomes(self) -> list[str]:
+        """The classes that are compared with the first; empty if one equation says it all."""
+        if self.choice.likelihood.name != "multinomial":
+            return []
+        return [str(one) for one in (self.design.labels or self.choice.classes)[1:]]
+
+    @property
+    def labels(self) -> list[str]:
+        return labels_of(self.terms, self.outcomes)
+
+    @cached_property
+    def exog(self) -> np.ndarray:
+        return self.design.exog(self.has_constant)
+
+    @cached_property
+    def equations(self) -> np.ndarray:
+        """Coefficients, of each equation those of the regressors."""
+        return self.choice.equations(self._coded(self.model))[0]
+
+    @cached_property
+    def params(self) -> np.ndarray:
+        return self._params(self.model)
+
+    @cached_property
+    def moments(self) -> Moments:
+        design = self.design
+        return moments_at(self.choice.likelihood, self.exog, design.y, self.params, design.weights)
+
+    def reading(self, model: AffineModel) -> np.ndarray:
+        """Return the coefficients of the same network with other weights."""
+        return self._params(_unscaled(self.choice, model, self.request, self.design))
+
+    def _coded(self, model: AffineModel) -> AffineModel:
+        coding = self.design.coding
+        return model if coding is None else coding.identified(model)
+
+    def _params(self, model: AffineModel) -> np.ndarray:
+        coef, intercept, _ = self.choice.equations(self._coded(model))
+        each = np.concatenate([intercept[:, None], coef], axis=1)
+        return each[:, int(not self.has_constant) :].ravel()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The regressions of a network on one table."""
+
+    parts: list[tuple[str, AffineModel]]
+    request: Request
+    target: Any
+    family: str | None
+
+    @cached_property
+    def prepared(self) -> list[Prepared]:
+        request = self.request
+        kwds, beside = covariance_of(request.cov_type, request.cov_kwds, request.data)
+        request = replace(request, cov_kwds=kwds)
+        if len(self.parts) == 1:
+            return [_prepared(choose(self.parts[0][1], self.family), request, self.target, beside)]
+        targets = targets_of(self.target, [name for name, _ in self.parts])
+        columns = [one for one in targets if isinstance(one, str)]
+        scaler, target_scaler = scalers_of(request.scaler, request.target_scaler)
+        return [
+            _prepared(
+                choose(part, self.family),
+                replace(
+                    request,
+                    scaler=scaler,
+                    target_scaler=part_of_scaler(target_scaler, place, len(targets)),
+                ),
+                own,
+                [*beside, *(one for one in columns if one is not own)],
+            )
+            for place, ((_, part), own) in enumerate(zip(self.parts, targets, strict=True))
+        ]
+
+    def reading(self, models: Sequence[AffineModel]) -> list[np.ndarray]:
+        """Return the coefficients of each regression of the network with other weights."""
+        parts = _parts(models, self.family)
+        return [one.reading(part) for one, (_, part) in zip(self.prepared, parts, strict=True)]
+
+
+def _prepared(choice: Choice, request: Request, target: Any, others: Sequence[str]) -> Prepared:
+    """Take a regression's rows out of the table, and bring the network into its units."""
+    check_covariance(choice.likelihood.regression, request.cov_type)
+    design = design_of(choice.model, request, target, _classes(choice), others)
+    choice = _retuned(choice, request)
+    folded = _unscaled(choice, choice.model, request, design)
+    _check_response(choice, design)
+    coded = folded if design.coding is None else design.coding.identified(folded)
+    return Prepared(choice, request, design, folded, choice.equations(coded)[2])
+
+
+def _unscaled(choice: Choice, model: AffineModel, request: Request, design: Design) -> AffineModel:
+    scaler, target_scaler = scalers_of(request.scaler, request.target_scaler)
+    return unscale(model, scaler, target_scaler, design.numbers, linear=choice.likelihood.linear)
+
+
+def _retuned(choice: Choice, request: Request) -> Choice:
+    """Bring the bend of Huber's loss from the unit of the scaled target to the table's."""
+    likelihood = choice.likelihood
+    _, target_scaler = scalers_of(request.scaler, request.target_scaler)
+    if likelihood.name != "huber" or target_scaler is None:
+        return choice
+    assert isinstance(likelihood, MEstimator)
+    factor = float(scaler_of(target_scaler, 1, "the scaler of the target").scale[0])
+    return replace(choice, likelihood=replace(likelihood, tuning=likelihood.tuning * factor))
+
+
+def _concluded(
+    one: Prepared, restriction: Restriction | None, rounded: Callable[[], list[np.ndarray]]
+) -> Conversion:
+    """Estimate, compare, and say what there is to say."""
+    choice, design, request = one.choice, one.design, one.request
+    likelihood, X, params, labels = choice.likelihood, one.exog, one.params, one.labels
+    for name, column in (*zip(one.terms, X.T, strict=True), (design.target, design.y)):
+        if not column @ column < _LARGEST**2:
+            raise DataError(
+                f"{printable(name)!r} holds numbers whose squares overflow; use another unit"
+            )
+    moments = one.moments
+    if restriction is not None:
+        moments = replace(moments, tangent=restriction.tangent)
+    parameters = float(moments.rank) if restriction is None else restriction.parameters
+    _check_rows(one, parameters)
+    apart: list[int] = []
+    if restriction is not None and restriction.joint is not None:
+        optimum, found = restriction.joint.optimum, restriction.joint.found
+    else:
+        optimum = optimum_of(likelihood, X, design.y, params, moments, design.weights)
+        if optimum.doubted:
+            from converter.regression.separation import separating
+
+            apart = separating(likelihood, X, design.y)
+            optimum = replace(optimum, converged=optimum.converged and not apart)
+        variance = 1.0
+        if isinstance(likelihood, MEstimator):
+            variance = likelihood.variance(design.y - X @ params)
+        found = compare(
+            likelihood,
+            labels,
+            params,
+            moments,
+            optimum,
+            variance=variance,
+            evaluated=not request.training_data,
+        )
+    said = [
+        *caveats.fit_caveats(one, moments),
+        *caveats.evaluation_caveats(request.training_data),
+        *caveats.estimator_caveats(likelihood, request.cov_type),
+        *caveats.training_caveats(one.model, likelihood.regression),
+        *caveats.restriction_caveats(restriction, len(params)),
+        *caveats.structure_caveats(one.equations, design.names, restriction is not None),
+        *(() if design.coding is None else caveats.coding_caveats(design.coding)),
+        *caveats.design_caveats(moments, labels),
+        *caveats.intercept_caveats(one),
+        *caveats.response_caveats(one, optimum),
+        *caveats.separation_caveats([labels[place] for place in apart]),
+        *_rounding_caveats(one, moments, optimum, found, rounded),
+    ]
+    if design.dropped:
+        said.append(caveats.dropped_rows(design.dropped))
+    return Conversion(
+        model=one.model,
+        family=likelihood.name,
+        nobs=len(design.y),
+        dropped=design.dropped,
+        optimality=found,
+        caveats=said,
+        training_data=request.training_data,
+        parameters=parameters,
+        _design=design,
+        _likelihood=likelihood,
+        _exog=X,
+        _terms=one.terms,
+        _outcomes=one.outcomes,
+        _params=params,
+        _moments=moments,
+        _optimum=optimum,
+        _cov_type=request.cov_type,
+        _cov_kwds=kept_of(request.cov_kwds, design.kept),
+        _covariance=None
+        if restriction is None or restriction.joint is None
+        else restriction.joint.covariance,
+    )
+
+
+def _rounding_caveats(
+    one: Prepared,
+    moments: Moments,
+    optimum: Optimum,
+    found: Optimality,
+    rounded: Callable[[], list[np.ndarray]],
+) -> list[caveats.Caveat]:
+    """Say so where single precision of the weights is what keeps a network from its optimum."""
+    if (
+        found.verdict in ("optimum", "consistent")
+        or not optimum.converged
+        or np.isnan(moments.gain)
+    ):
+        return []
+    # What single precision can move is small beside the coefficients: nothing else is looked at.
+    scale = np.linalg.norm(moments.design.astype(np.float64), axis=0) @ np.abs(one.params)
+    if not np.sqrt(moments.gain) <= caveats.SINGLE * scale:
+        return []
+    design = moments.design.astype(np.float64)
+    moved = [float(((design @ (other - one.params)) ** 2).sum()) for other in rounded()]
+    return caveats.rounding_caveats(moments.gain, moved)
+
+
+def _rounded(
+    around: Callable[[], Neighbourhood] | None, asked: _Asked, place: int
+) -> list[np.ndarray]:
+    if around is None:
+        return []
+    return around().rounded(lambda models: asked.reading(models)[place])
+
+
+def _around(
+    model: Any, output: str | int | None, signature: str | None
+) -> Callable[[], Neighbourhood] | None:
+    """Return what reads the network again to move its weights; None if it was folded already."""
+    if isinstance(model, AffineModel):
+        return None
+
+    def read() -> Neighbourhood:
+        from converter.weights import Neighbourhood
+
+        return Neighbourhood.of(model, output, signature)
+
+    return read
+
+
+def _parts(models: Sequence[AffineModel], family: str | None) -> list[tuple[str, AffineModel]]:
+    return [part for one in models for part in parts_of(one, family)]
+
+
+def _check_rows(one: Prepared, parameters: float) -> None:
+    likelihood, rows = one.choice.likelihood, len(one.design.y)
+    if likelihood.linear and rows <= parameters:
+        raise DataError(
+            f"{rows} rows are too few for {len(one.params)} coefficients: nothing is left to "
+            "estimate the residual variance from"
+        )
+    if not likelihood.linear and rows <= min(parameters, one.exog.shape[1]):
+        raise DataError(
+            f"{rows} rows are too few for {one.exog.shape[1]} columns: any outcome is predicted "
+            "without error, and there is no maximum-likelihood estimate"
+        )
+
+
+def _classes(choice: Choice) -> Sequence[str]:
+    """Return what the classes are called, where the response is in classes."""
+    return choice.classes or (("0", "1") if choice.likelihood.name == "binomial" else ())
+
+
+def _folded(model: Any, output: str | int | None, signature: str | None) -> list[AffineModel]:
+    if not isinstance(model, AffineModel):
+        from converter.inspection import fold_each
+
+        return fold_each(model, output, signature)
+    if signature is not None:
+        raise ValueError("signature chooses within a file; this model has been folded already")
+    return [model if output is None else model.select(output)]
+
+
+def _check_response(choice: Choice, design: Design) -> None:
+    likelihood, y, name = choice.likelihood, design.y, printable(design.target)
+    if likelihood.scaled and (y != y[0]).any():
+        return
+    values = np.unique(y)
+    shown = ", ".join(f"{value:g}" for value in values[:5])
+    if not likelihood.scaled and design.weights is not None:
+        raise DataError("weights are only supported for the gaussian family")
+    if likelihood.name == "binomial" and not np.isin(values, (0.0, 1.0)).all():
+        raise DataError(
+            f"a {_ADJECTIVES[likelihood.regression]} regression needs a target of 0 and 1 "
+            f"(or two labels); {name!r} holds {shown}"
+        )
+    if likelihood.name == "poisson" and (values < 0).any():
+        raise DataError(f"a Poisson regression needs counts; {name!r} holds {shown}")
+    if isinstance(likelihood, Multinomial) and len(values) < likelihood.classes:
+        raise DataError(
+            f"the target {name!r} has {len(values)} of the network's {likelihood.classes} classes; "
+            "without rows of the others there is no multinomial regression"
+        )
+    if len(values) == 1:
+        if likelihood.name == "binomial":
+            raise DataError(f"the target {name!r} has one class only ({values[0]:g})")
+        raise DataError(f"the target {name!r} is constant ({values[0]:g})")
+
+
+def _constant_name(names: list[str]) -> str:
+    name = "const"
+    while name in names:
+        name += "_"
+    return name
