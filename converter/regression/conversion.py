@@ -29,7 +29,7 @@ from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments, moments_at
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.scaling import scalers_of, unscale
-from converter.regression.wording import NETWORK, summary_text, verdict_sentence
+from converter.regression.wording import NETWORK, NO_OPTIMUM, astray, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,18 +78,30 @@ class Conversion:
     def results(self) -> Any:
         """statsmodels results wrapper pinned at the network's coefficients."""
         there = self.optimality.verdict == "optimum"
-        return self._results(self._params, self._moments, NETWORK, there, 0)
+        away = astray(self.optimality)
+        return self._results(self._params, self._moments, NETWORK, away, there, 0)
 
     @cached_property
     def refit(self) -> Any:
         """statsmodels results wrapper at the optimum, on the same rows."""
         optimum = self._optimum
+        away = None if optimum.converged else NO_OPTIMUM
         return self._results(
-            optimum.params, optimum.moments, "MLE", optimum.converged, optimum.iterations
+            optimum.params, optimum.moments, None, away, optimum.converged, optimum.iterations
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Saved, statsmodels' objects are statsmodels' own: make them anew.
+        return {k: v for k, v in vars(self).items() if k not in ("results", "refit")}
+
     def _results(
-        self, params: np.ndarray, moments: Moments, method: str, converged: bool, iterations: int
+        self,
+        params: np.ndarray,
+        moments: Moments,
+        label: str | None,
+        away: str | None,
+        converged: bool,
+        iterations: int,
     ) -> Any:
         import pandas as pd
 
@@ -99,6 +111,8 @@ class Conversion:
         exog = pd.DataFrame(self._exog, columns=self._terms)
         given: dict[str, Any] = {
             "has_constant": len(self._terms) > design.X.shape[1],
+            "astray": away,
+            "label": label,
             "cov_type": self._cov_type,
             "cov_kwds": self._cov_kwds,
         }
@@ -114,7 +128,6 @@ class Conversion:
             design.y,
             params,
             moments,
-            method=method,
             converged=converged,
             iterations=iterations,
             **given,
