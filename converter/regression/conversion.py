@@ -17,6 +17,7 @@ from converter.regression.caveats import (
     design_caveats,
     dispersion_caveats,
     fit_caveat,
+    group_caveats,
     intercept_caveats,
     separation_caveats,
     structure_caveats,
@@ -295,7 +296,8 @@ def convert(
     family : {"gaussian", "binomial", "multinomial", "poisson"}, optional
         By default what link and training loss make it.
     cov_type, cov_kwds
-        Kind of covariance, as statsmodels takes them; ``groups`` and ``time`` may name a column.
+        Kind of covariance, as statsmodels takes them; ``groups`` and ``time`` may name a column,
+        ``groups`` two.
     weights : str or array-like of shape (n,), optional
         Analytic weights (Gaussian family only).
     output : str or int, optional
@@ -416,6 +418,7 @@ def _converted(
         *structure_caveats(coef, design.names),
         *(() if design.coding is None else design.coding.sentences),
         *design_caveats(moments, labels),
+        *group_caveats(covariance[0], kept_of(covariance[1], design), len(params)),
         *intercept_caveats(has_constant, likelihood.regression),
         *_response_caveats(choice, design, X, optimum),
         *separation_caveats([labels[place] for place in apart]),

@@ -30,11 +30,15 @@ set_null_options      recomputes the null model with an intercept, even if there
 wald_test             judges the rank of a covariance in its own units: of correlations instead
 wald_test_terms       has no meaning for several equations, and fails: refused for MNLogit
 t_test_pairwise       needs a formula, and fails without: refused
-get_influence         of MNLogit does not exist in statsmodels, and fails: refused
+of MNLogit            get_influence, get_prediction and get_margeff of ``dyex`` and ``eyex`` are
+                      not there in statsmodels, and fail: refused; `fittedvalues` fails in the
+                      wrapper, for any fit
 remove_data           wipes what summary reads: kept
 get_robustcov_results makes another object of the same class: told what this one was told
 summary, summary2     say how the parameters came about
 ====================  ============================================================================
+
+Likelihoods are in `likelihood_overrides`.
 """
 
 from __future__ import annotations
@@ -49,13 +53,6 @@ import numpy as np
 import statsmodels.stats.sandwich_covariance as sandwich
 from scipy import stats
 from statsmodels.base.model import LikelihoodModelResults
-from statsmodels.discrete.discrete_model import (
-    DiscreteResults,
-    LogitResults,
-    MultinomialResults,
-    PoissonResults,
-    ProbitResults,
-)
 from statsmodels.regression.linear_model import OLSResults, RegressionResults
 
 # Where statsmodels has it changes with the version.
@@ -67,18 +64,18 @@ _WITHIN = 1e-6
 _NOTE = "The coefficients are the weights of a network; they were not fitted to these rows."
 
 
-def _at_optimum(method: Callable[..., Any], why: str) -> Callable[..., Any]:
+def at_optimum(method: Callable[..., Any], why: str) -> Callable[..., Any]:
     """Return a method that refuses to work away from the optimum."""
 
     @functools.wraps(method)
     def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self._require_optimum(method.__name__, why)
+        self.require_optimum(method.__name__, why)
         return method(self, *args, **kwargs)
 
     return checked
 
 
-class _Given(LikelihoodModelResults):  # type: ignore[misc]
+class Given(LikelihoodModelResults):  # type: ignore[misc]
     """What all kinds have in common."""
 
     #: How far the parameters are from the optimum, in words; None at the optimum.
@@ -86,7 +83,8 @@ class _Given(LikelihoodModelResults):  # type: ignore[misc]
     #: How the parameters came about, if not by a fit.
     _label: str | None = None
 
-    def _require_optimum(self, name: str, why: str) -> None:
+    def require_optimum(self, name: str, why: str) -> None:
+        """Refuse in one sentence away from the optimum."""
         if self._astray is None:
             return
         # What has no label is the refit itself.
@@ -105,7 +103,7 @@ class _Given(LikelihoodModelResults):  # type: ignore[misc]
         self._own()
         own = ("_astray", "_label")
         state = {name: value for name, value in vars(self).items() if name not in own}
-        return copyreg.__newobj__, (kind,), state  # type: ignore[attr-defined]
+        return copyreg._reconstructor, (kind, object, None), state  # type: ignore[attr-defined]
 
     def __copy__(self) -> Any:
         other = object.__new__(type(self))
@@ -168,7 +166,7 @@ class _Given(LikelihoodModelResults):  # type: ignore[misc]
 # Regression --------------------------------------------------------------------------------------
 
 
-class _Regression(_Given, RegressionResults):  # type: ignore[misc]
+class _Regression(Given, RegressionResults):  # type: ignore[misc]
     def _own(self) -> None:
         for name in ("ess", "mse_model", "fvalue", "f_pvalue"):
             getattr(self, name)
@@ -221,9 +219,8 @@ class _Regression(_Given, RegressionResults):  # type: ignore[misc]
         made = super().get_robustcov_results(cov_type, use_t, **kwargs)
         if made is not self:
             made._astray, made._label = self._astray, self._label
-            for name in ("ssr", "scale"):
-                if name in self._cache:
-                    made._cache.setdefault(name, self._cache[name])
+            made._cache["ssr"] = self.ssr
+            made._cache.setdefault("scale", self.ssr / self.df_resid)
         return made
 
     get_robustcov_results.__doc__ = RegressionResults.get_robustcov_results.__doc__
@@ -279,7 +276,7 @@ class _Regression(_Given, RegressionResults):  # type: ignore[misc]
                 "the restricted model's coefficients are not its least-squares estimate: fit it"
             )
         if use_lr:
-            self._require_optimum("compare_lm_test(use_lr=True)", "residuals of least squares")
+            self.require_optimum("compare_lm_test(use_lr=True)", "residuals of least squares")
         kind = self.cov_type
         if kind == "nonrobust":
             score = full.T @ resid
@@ -309,7 +306,7 @@ class _Regression(_Given, RegressionResults):  # type: ignore[misc]
     compare_lm_test.__doc__ = RegressionResults.compare_lm_test.__doc__
 
     def compare_lr_test(self, restricted: Any, large_sample: bool = False) -> Any:
-        self._require_optimum("compare_lr_test", "two maximised likelihoods")
+        self.require_optimum("compare_lr_test", "two maximised likelihoods")
         self._within(restricted)
         return super().compare_lr_test(restricted, large_sample)
 
@@ -323,104 +320,10 @@ class GivenWLSResults(_Regression, RegressionResults):  # type: ignore[misc]
 class GivenOLSResults(_Regression, OLSResults):  # type: ignore[misc]
     """OLS results at given parameters."""
 
-    get_influence = _at_optimum(OLSResults.get_influence, "residuals of least squares")
-    outlier_test = _at_optimum(OLSResults.outlier_test, "residuals of least squares")
-    el_test = _at_optimum(OLSResults.el_test, "a search from the least-squares estimate")
-    conf_int_el = _at_optimum(
-        OLSResults.conf_int_el, "an interval about the least-squares estimate"
-    )
-
-
-# Likelihoods -------------------------------------------------------------------------------------
-
-
-class _Discrete(_Given, DiscreteResults):  # type: ignore[misc]
-    def set_null_options(
-        self, llnull: float | None = None, attach_results: bool = True, **kwargs: Any
-    ) -> None:
-        if llnull is None and not self.k_constant:
-            llnull = self.llnull
-        super().set_null_options(llnull, attach_results, **kwargs)
-
-    set_null_options.__doc__ = DiscreteResults.set_null_options.__doc__
-
-    @cache_readonly  # type: ignore[untyped-decorator]
-    def im_ratio(self) -> Any:
-        """Ratio of both estimates of the information."""
-        self._require_optimum("im_ratio", "a score of zero")
-        return DiscreteResults.im_ratio.func(self)
-
-    def info_criteria(self, crit: str, dk_params: float = 0) -> Any:
-        """Return an information criterion: ``aic``, ``bic``, ``tic`` or ``gbic``."""
-        terms = self.nobs - self.df_resid
-        if crit.lower() in ("aic", "bic"):
-            each = 2.0 if crit.lower() == "aic" else np.log(self.nobs)
-            return -2.0 * self.llf + each * (terms + dk_params)
-        if crit.lower() in ("tic", "gbic"):
-            self._require_optimum(f"info_criteria({crit!r})", "a score of zero")
-        if crit.lower() != "gbic":
-            return super().info_criteria(crit, dk_params)
-        sign = np.linalg.slogdet(self.im_ratio)[1]
-        value = -2.0 * self.llf + terms * np.log(self.nobs) - sign
-        return value, value + np.trace(self.im_ratio)
-
-    def score_test(
-        self,
-        exog_extra: Any = None,
-        params_constrained: Any = None,
-        hypothesis: str = "joint",
-        cov_type: str | None = None,
-        cov_kwds: Any = None,
-        k_constraints: int | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        if params_constrained is None and (
-            exog_extra is not None or k_constraints not in (None, self.params.size)
-        ):
-            self._require_optimum("score_test", "a score of zero in the model's own terms")
-        if exog_extra is None and (cov_type or self.cov_type) != "nonrobust":
-            raise ValueError(
-                "without exog_extra, score_test is only there for cov_type='nonrobust'"
-            )
-        return super().score_test(
-            exog_extra,
-            params_constrained,
-            hypothesis,
-            cov_type,
-            cov_kwds,
-            k_constraints,
-            **kwargs,
-        )
-
-    score_test.__doc__ = DiscreteResults.score_test.__doc__
-    get_influence = _at_optimum(DiscreteResults.get_influence, "a score of zero")
-
-
-class GivenLogitResults(_Discrete, LogitResults):  # type: ignore[misc]
-    """Logit results at given parameters."""
-
-
-class GivenProbitResults(_Discrete, ProbitResults):  # type: ignore[misc]
-    """Probit results at given parameters."""
-
-
-class GivenPoissonResults(_Discrete, PoissonResults):  # type: ignore[misc]
-    """Poisson results at given parameters."""
-
-    get_diagnostic = _at_optimum(PoissonResults.get_diagnostic, "residuals of a fit")
-
-
-class GivenMultinomialResults(_Discrete, MultinomialResults):  # type: ignore[misc]
-    """MNLogit results at given parameters."""
-
-    def get_influence(self) -> Any:
-        raise ValueError("statsmodels has no influence measures of a multinomial regression")
-
-    def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
-        raise ValueError(
-            "wald_test_terms takes one equation, and there are several: use wald_test with a "
-            "matrix of one column a parameter, equation by equation"
-        )
+    get_influence = at_optimum(OLSResults.get_influence, "residuals of least squares")
+    outlier_test = at_optimum(OLSResults.outlier_test, "residuals of least squares")
+    el_test = at_optimum(OLSResults.el_test, "a search from the least-squares estimate")
+    conf_int_el = at_optimum(OLSResults.conf_int_el, "an interval about the least-squares estimate")
 
 
 # Numbers -----------------------------------------------------------------------------------------

@@ -32,15 +32,14 @@ from statsmodels.regression.linear_model import (
 )
 
 from converter.regression.families import Likelihood
-from converter.regression.moments import Moments
-from converter.regression.overrides import (
+from converter.regression.likelihood_overrides import (
     GivenLogitResults,
     GivenMultinomialResults,
-    GivenOLSResults,
     GivenPoissonResults,
     GivenProbitResults,
-    GivenWLSResults,
 )
+from converter.regression.moments import Moments
+from converter.regression.overrides import GivenOLSResults, GivenWLSResults
 
 
 def ols_results(
