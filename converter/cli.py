@@ -187,7 +187,11 @@ def fold(
 @click.option(
     "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
 )
-@click.option("--groups", metavar="COLUMN", help="Column of the groups, for --cov-type cluster.")
+@click.option(
+    "--groups",
+    metavar="COLUMN",
+    help="Column of the groups, for --cov-type cluster; two ways, A,B.",
+)
 @click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC.")
 @click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian).")
 @click.option("--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True)
@@ -238,15 +242,14 @@ def convert(
 
     FILE may end in .txt, .csv or .json.
     """
-    targets = _comma_separated(target)
     made = converter.convert(
         model,
         data,
-        targets[0] if len(targets) == 1 else targets,
+        _one_or_more(target),
         features=None if features is None else _comma_separated(features),
         family=family,
         cov_type=cov_type,
-        cov_kwds=_given(groups=groups, maxlags=maxlags),
+        cov_kwds=_given(groups=None if groups is None else _one_or_more(groups), maxlags=maxlags),
         weights=weights,
         output=_place_or_name(output),
         missing=missing,
@@ -297,6 +300,11 @@ def _comma_separated(text: str) -> list[str]:
     import csv
 
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _one_or_more(text: str) -> str | list[str]:
+    names = _comma_separated(text)
+    return names[0] if len(names) == 1 else names
 
 
 def _inspection(found: Inspection) -> str:

@@ -47,9 +47,40 @@ def covariance_of(
     lacking = [key for key in COVARIANCES.get(cov_type, ()) if key not in (cov_kwds or {})]
     if lacking:
         raise ValueError(f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}")
-    found, beside = _named_columns(cov_kwds, data)
-    _check_kwds(found or {})
-    return found, beside
+    if cov_type == "hac-panel" and not {"groups", "time"} & set(cov_kwds or {}):
+        raise ValueError("cov_type 'hac-panel' needs cov_kwds with groups or time")
+    lags = (cov_kwds or {}).get("maxlags", 0)
+    if not isinstance(lags, (int, np.integer)) or lags < 0:
+        raise ValueError(f"maxlags must be a whole number, not {lags!r}")
+    return _columns(cov_kwds, data)
+
+
+def _columns(cov_kwds: dict[str, Any] | None, data: Any) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return groups and times as whole numbers, and the columns that they are named by."""
+    found, names = dict(cov_kwds or {}), []
+    for key, coded in (("groups", _groups), ("time", _times)):
+        given = found.get(key)
+        if given is None:
+            continue
+        named = [given] if isinstance(given, str) else []
+        if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], str):
+            named = list(given)  # two ways
+        if named:
+            names += named
+            table = load(data)
+            ways = [np.array(table.values(name).tolist()) for name in named]
+        else:
+            ways = _ways(given)
+        if len(ways) > (2 if key == "groups" else 1):
+            raise ValueError(f"{key} must be one column" + " or two" * (key == "groups"))
+        for place, way in enumerate(ways):
+            if any(one is None or one != one for one in way.tolist()):
+                what = f"the column {named[place]!r} of {key}" if named else key
+                raise DataError(f"{what} has missing values")
+        if any(len(way) != len(ways[0]) for way in ways):
+            raise ValueError(f"both columns of {key} must be of one length")
+        found[key] = coded(ways[0]) if len(ways) == 1 else np.column_stack(list(map(coded, ways)))
+    return (found if cov_kwds is not None else None), names
 
 
 def check_covariance(regression: str, cov_type: str) -> None:
@@ -67,41 +98,56 @@ def check_covariance(regression: str, cov_type: str) -> None:
         )
 
 
-def _check_kwds(cov_kwds: Mapping[str, Any]) -> None:
-    lags = cov_kwds.get("maxlags", 0)
-    if not isinstance(lags, (int, np.integer)) or lags < 0:
-        raise ValueError(f"maxlags must be a whole number, not {lags!r}")
-    groups = cov_kwds.get("groups")
-    if groups is not None and not isinstance(groups, str):
-        arrays = groups if isinstance(groups, tuple) else np.atleast_2d(np.asarray(groups).T)
-        if any(len(set(map(str, one))) < 2 for one in arrays):
-            raise ValueError("groups must tell at least two groups apart")
+def _ways(given: Any) -> list[np.ndarray]:
+    """Return the columns of groups: of an array (n,) or (n, 2), or of a pair of arrays (n,)."""
+    if isinstance(given, (list, tuple)) and len(given) == 2 and np.ndim(given[0]) == 1:
+        return [np.asarray(one) for one in given]
+    array = np.asarray(given)
+    return [array] if array.ndim == 1 else list(array.reshape(len(array), -1).T)
 
 
-def _named_columns(
-    cov_kwds: dict[str, Any] | None, data: Any
-) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return groups and times that are named by their column as values, and these names."""
-    found, names = dict(cov_kwds or {}), []
+def _groups(values: np.ndarray) -> np.ndarray:
+    """Number groups from 0 on: statsmodels takes memory for the largest number."""
+    codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
+    if len(codes[0]) < 2:
+        raise ValueError("groups must tell at least two groups apart")
+    return np.asarray(codes[1])
+
+
+def _times(values: np.ndarray) -> np.ndarray:
+    """Number times from 0 on, in their order; whole numbers keep their gaps, which are lags.
+
+    Unless they are far apart: statsmodels would then number them in the order of the rows.
+    """
+    if values.dtype.kind in "iu" and int(values.max()) - int(values.min()) <= 2 * len(values):
+        return np.asarray(values - values.min(), dtype=np.int64)
+    return np.asarray(np.unique(values, return_inverse=True)[1])
+
+
+def kept_of(
+    cov_kwds: dict[str, Any] | None, kept: np.ndarray | None, rows: int
+) -> dict[str, Any] | None:
+    """Leave out of groups and times the rows that were left out of the table.
+
+    Raises
+    ------
+    DataError
+        If they are not one a row.
+    """
+    if cov_kwds is None:
+        return None
+    found = dict(cov_kwds)
     for key in ("groups", "time"):
-        if isinstance(found.get(key), str):
-            names.append(found[key])
-            values = load(data).values(found[key])
-            if any(one is None or one != one for one in values):
-                raise DataError(f"the column {found[key]!r} of {key} has missing values")
-            # Their own order: of times it matters.
-            found[key] = np.unique(np.array(values.tolist()), return_inverse=True)[1]
-    return (found if cov_kwds is not None else None), names
-
-
-def kept_of(cov_kwds: dict[str, Any] | None, kept: np.ndarray | None) -> dict[str, Any] | None:
-    """Leave out of groups and times the rows that were left out of the table."""
-    if cov_kwds is None or kept is None:
-        return cov_kwds
-    return {
-        key: np.asarray(value)[kept] if np.shape(value)[:1] == kept.shape else value
-        for key, value in cov_kwds.items()
-    }
+        if found.get(key) is None:
+            continue
+        if kept is not None and len(found[key]) == len(kept):
+            found[key] = found[key][kept]
+        if len(found[key]) != rows:
+            raise DataError(f"{key} has {len(found[key])} values for {rows} rows")
+    ways = () if found.get("groups") is None else np.atleast_2d(found["groups"].T)
+    if any((way == way[0]).all() for way in ways):
+        raise DataError("groups must tell at least two groups apart on the rows that are left")
+    return found
 
 
 def targets_of(target: Any, names: list[str]) -> list[Any]:

@@ -15,7 +15,7 @@ from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum
 from converter.regression.robust import MEstimator
-from converter.regression.wording import NETWORK, summary_text, verdict_sentence
+from converter.regression.wording import NETWORK, NO_OPTIMUM, astray, summary_text, verdict_sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,12 @@ class Conversion:
         there = self.optimality.verdict == "optimum"
         estimated = self.parameters if self.training_data else 0.0
         return self._results(
-            self._params, self._moments, NETWORK, there, 0, estimated, self._covariance
+            self._params,
+            self._moments,
+            (NETWORK, astray(self.optimality)),
+            (there, 0),
+            estimated,
+            self._covariance,
         )
 
     @cached_property
@@ -82,20 +87,22 @@ class Conversion:
         return self._results(
             optimum.params,
             optimum.moments,
-            "MLE",
-            optimum.converged,
-            optimum.iterations,
+            (None, None if optimum.converged else NO_OPTIMUM),
+            (optimum.converged, optimum.iterations),
             self.parameters,
             joint,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Saved, statsmodels' objects are statsmodels' own: make them anew.
+        return {k: v for k, v in vars(self).items() if k not in ("results", "refit")}
 
     def _results(
         self,
         params: np.ndarray,
         moments: Moments,
-        method: str,
-        converged: bool,
-        iterations: int,
+        told: tuple[str | None, str | None],
+        search: tuple[bool, int],
         estimated: float,
         covariance: np.ndarray | None,
     ) -> Any:
@@ -107,6 +114,8 @@ class Conversion:
         exog = pd.DataFrame(self._exog, columns=self._terms)
         given: dict[str, Any] = {
             "has_constant": len(self._terms) > len(design.names),
+            "label": told[0],
+            "astray": told[1],
             "cov_type": self._cov_type,
             "cov_kwds": self._cov_kwds,
             "estimated": estimated,
@@ -117,7 +126,7 @@ class Conversion:
                 from converter.regression.pinned_robust import robust_results
 
                 return robust_results(
-                    self._likelihood, exog, endog, params, moments, iterations, **given
+                    self._likelihood, exog, endog, params, moments, search[1], **given
                 )
             return pinned.ols_results(
                 exog,
@@ -136,9 +145,8 @@ class Conversion:
             design.y,
             params,
             moments,
-            method=method,
-            converged=converged,
-            iterations=iterations,
+            converged=search[0],
+            iterations=search[1],
             **given,
         )
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from converter.errors import DataError, printable
 from converter.model import AffineModel
-from converter.regression import caveats
 from converter.regression.arguments import (
     Request,
     check_covariance,
@@ -20,6 +19,7 @@ from converter.regression.arguments import (
     kept_of,
     targets_of,
 )
+from converter.regression.caveats import Caveat, network, rows
 from converter.regression.choice import Choice, choose, parts_of
 from converter.regression.conversion import Conversion, labels_of
 from converter.regression.design import Design, design_of
@@ -76,7 +76,8 @@ def convert(
         last two may be followed by their setting, ``quantile:0.9`` or ``huber:1.5`` (by default
         that of the training loss, else 0.5 and 1). By default what link and training loss make it.
     cov_type, cov_kwds
-        Kind of covariance, as statsmodels takes them; ``groups`` and ``time`` may name a column.
+        Kind of covariance, as statsmodels takes them; ``groups`` and ``time`` may name a column,
+        ``groups`` two.
         Of quantile regression ``robust`` (default) or ``iid``, of Huber's ``H1`` (default), ``H2``
         or ``H3``.
     weights : str or array-like of shape (n,), optional
@@ -300,6 +301,7 @@ def _concluded(
             raise DataError(
                 f"{printable(name)!r} holds numbers whose squares overflow; use another unit"
             )
+    kwds = kept_of(request.cov_kwds, design.kept, len(design.y))
     moments = one.moments
     if restriction is not None:
         moments = replace(moments, tangent=restriction.tangent)
@@ -328,21 +330,22 @@ def _concluded(
             evaluated=not request.training_data,
         )
     said = [
-        *caveats.fit_caveats(one, moments),
-        *caveats.evaluation_caveats(request.training_data),
-        *caveats.estimator_caveats(likelihood, request.cov_type),
-        *caveats.training_caveats(one.model, likelihood.regression),
-        *caveats.restriction_caveats(restriction, len(params)),
-        *caveats.structure_caveats(one.equations, design.names, restriction is not None),
-        *(() if design.coding is None else caveats.coding_caveats(design.coding)),
-        *caveats.design_caveats(moments, labels),
-        *caveats.intercept_caveats(one),
-        *caveats.response_caveats(one, optimum),
-        *caveats.separation_caveats([labels[place] for place in apart]),
+        *rows.fit_caveats(one, moments),
+        *network.evaluation_caveats(request.training_data),
+        *network.estimator_caveats(likelihood, request.cov_type),
+        *network.training_caveats(one.model, likelihood.regression),
+        *network.restriction_caveats(restriction, len(params)),
+        *network.structure_caveats(one.equations, design.names, restriction is not None),
+        *(() if design.coding is None else rows.coding_caveats(design.coding)),
+        *rows.design_caveats(moments, labels),
+        *rows.group_caveats(request.cov_type, kwds, len(params)),
+        *rows.intercept_caveats(one),
+        *rows.response_caveats(one, optimum),
+        *rows.separation_caveats([labels[place] for place in apart]),
         *_rounding_caveats(one, moments, optimum, found, rounded),
     ]
     if design.dropped:
-        said.append(caveats.dropped_rows(design.dropped))
+        said.append(rows.dropped_rows(design.dropped))
     return Conversion(
         model=one.model,
         family=likelihood.name,
@@ -361,7 +364,7 @@ def _concluded(
         _moments=moments,
         _optimum=optimum,
         _cov_type=request.cov_type,
-        _cov_kwds=kept_of(request.cov_kwds, design.kept),
+        _cov_kwds=kwds,
         _covariance=None
         if restriction is None or restriction.joint is None
         else restriction.joint.covariance,
@@ -374,7 +377,7 @@ def _rounding_caveats(
     optimum: Optimum,
     found: Optimality,
     rounded: Callable[[], list[np.ndarray]],
-) -> list[caveats.Caveat]:
+) -> list[Caveat]:
     """Say so where single precision of the weights is what keeps a network from its optimum."""
     if (
         found.verdict in ("optimum", "consistent")
@@ -384,11 +387,11 @@ def _rounding_caveats(
         return []
     # What single precision can move is small beside the coefficients: nothing else is looked at.
     scale = np.linalg.norm(moments.design.astype(np.float64), axis=0) @ np.abs(one.params)
-    if not np.sqrt(moments.gain) <= caveats.SINGLE * scale:
+    if not np.sqrt(moments.gain) <= rows.SINGLE * scale:
         return []
     design = moments.design.astype(np.float64)
     moved = [float(((design @ (other - one.params)) ** 2).sum()) for other in rounded()]
-    return caveats.rounding_caveats(moments.gain, moved)
+    return rows.rounding_caveats(moments.gain, moved)
 
 
 def _rounded(
@@ -419,15 +422,15 @@ def _parts(models: Sequence[AffineModel], family: str | None) -> list[tuple[str,
 
 
 def _check_rows(one: Prepared, parameters: float) -> None:
-    likelihood, rows = one.choice.likelihood, len(one.design.y)
-    if likelihood.linear and rows <= parameters:
+    likelihood, count = one.choice.likelihood, len(one.design.y)
+    if likelihood.linear and count <= parameters:
         raise DataError(
-            f"{rows} rows are too few for {len(one.params)} coefficients: nothing is left to "
+            f"{count} rows are too few for {len(one.params)} coefficients: nothing is left to "
             "estimate the residual variance from"
         )
-    if not likelihood.linear and rows <= min(parameters, one.exog.shape[1]):
+    if not likelihood.linear and count <= min(parameters, one.exog.shape[1]):
         raise DataError(
-            f"{rows} rows are too few for {one.exog.shape[1]} columns: any outcome is predicted "
+            f"{count} rows are too few for {one.exog.shape[1]} columns: any outcome is predicted "
             "without error, and there is no maximum-likelihood estimate"
         )
 

@@ -1,43 +1,45 @@
 """statsmodels results objects at coefficients that statsmodels did not estimate.
 
-The only module that touches statsmodels' results classes. What it returns are those classes
-themselves, with nothing of ours inside, so that they can be saved and loaded anywhere. What
-statsmodels would derive by assuming that the parameters minimise the loss is computed as a Wald
-statistic at the parameters and put into the objects' own cache.
+With `overrides`, the only module that touches statsmodels' results classes. What is returned are
+those classes' own wrappers around subclasses that are saved as statsmodels' own, so that they can
+be loaded anywhere.
 """
 
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.base.covtype import get_robustcov_results
 from statsmodels.base.model import LikelihoodModelResults
 from statsmodels.discrete.discrete_model import (
     BinaryResultsWrapper,
     Logit,
-    LogitResults,
     MNLogit,
-    MultinomialResults,
     MultinomialResultsWrapper,
     Poisson,
-    PoissonResults,
     PoissonResultsWrapper,
     Probit,
-    ProbitResults,
 )
 from statsmodels.regression.linear_model import (
     OLS,
     WLS,
-    OLSResults,
-    RegressionResults,
     RegressionResultsWrapper,
 )
 
 from converter.regression.families import Likelihood
+from converter.regression.likelihood_overrides import (
+    GivenLogitResults,
+    GivenMultinomialResults,
+    GivenPoissonResults,
+    GivenProbitResults,
+)
 from converter.regression.moments import Moments
+from converter.regression.overrides import GivenOLSResults, GivenWLSResults
 
 
 def ols_results(
@@ -48,6 +50,8 @@ def ols_results(
     rss: float,
     *,
     has_constant: bool,
+    astray: str | None = None,
+    label: str | None = None,
     weights: np.ndarray | None = None,
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
@@ -68,6 +72,11 @@ def ols_results(
         Weighted residual sum of squares at `params`.
     has_constant : bool
         Whether the model has an intercept; R2 is uncentred without.
+    astray : str, optional
+        How far `params` are from the optimum, in words, if they are not it: methods that only
+        make sense there then refuse.
+    label : str, optional
+        What the summary says of how the parameters came about, if not by a fit.
     weights : ndarray, shape (n,), optional
     cov_type, cov_kwds
         As statsmodels takes them.
@@ -93,7 +102,7 @@ def ols_results(
     model.pinv_wexog = covariance @ np.asarray(model.wexog).T
     model.wexog_singular_values = np.linalg.svd(moments.design.astype(np.float64), compute_uv=False)
     model._data_attr.extend(["pinv_wexog"])
-    kind = OLSResults if weights is None else RegressionResults
+    kind = GivenOLSResults if weights is None else GivenWLSResults
     results = kind(
         model,
         params,
@@ -102,20 +111,13 @@ def ols_results(
         cov_type=cov_type,
         cov_kwds=dict(cov_kwds or {}),
     )
+    results._astray, results._label = astray, label
     # The constructor drops the scale it is given and would sum rounded residuals again.
-    results._cache["ssr"], results._cache["scale"] = rss, np.float64(scale)
-    slopes = moments.rank - int(has_constant)
-    statistic = np.nan
-    if slopes:
-        if cov_type == "nonrobust" and not together and moments.tangent is None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                statistic = _explained(model, params, has_constant) / results.scale / slopes
-        else:
-            statistic = _wald(results, has_constant) / slopes
-    # Clusters leave fewer degrees of freedom than rows do.
-    denominator = getattr(results, "df_resid_inference", None) or model.df_resid
-    results._cache["fvalue"] = statistic
-    results._cache["f_pvalue"] = stats.f.sf(statistic, slopes, denominator) if slopes else np.nan
+    results._cache["ssr"] = rss
+    if cov_type != "fixed scale":
+        results._cache["scale"] = np.float64(scale)
+    results._tied = together or moments.tangent is not None
+    _check_variances(results, cov_type)
     return RegressionResultsWrapper(results)
 
 
@@ -128,7 +130,8 @@ def likelihood_results(
     moments: Moments,
     *,
     has_constant: bool,
-    method: str,
+    astray: str | None = None,
+    label: str | None = None,
     converged: bool = True,
     iterations: int = 0,
     cov_type: str = "nonrobust",
@@ -144,8 +147,6 @@ def likelihood_results(
         As statsmodels wants it: of several classes, the labels.
     y : ndarray, shape (n,)
         As `likelihood` wants it.
-    method : str
-        What the summary says of how the parameters came about.
     converged : bool
     iterations : int
     """
@@ -155,18 +156,26 @@ def likelihood_results(
     slopes = moments.rank - equations * int(has_constant)
     estimated = float(moments.rank) if estimated is None else estimated
     model.df_model, model.df_resid = float(slopes), float(len(endog) - estimated)
-    robust = {"cov_type": cov_type, "cov_kwds": dict(cov_kwds or {})}
+    robust = {}
+    if cov_type != "nonrobust":
+        scores = _scores(likelihood, exog.to_numpy(), y, params)
+        robust = _robust(scores, moments.covariance, cov_type, cov_kwds or {})
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         fit = LikelihoodModelResults(
-            model, params, moments.covariance, scale=1.0, use_t=False, **robust
+            model, params, moments.covariance, scale=1.0, use_t=False, cov_type="nonrobust"
         )
+        for name, value in robust.items():
+            setattr(fit, name, value)
+        method = label or "MLE"
         fit.mle_retvals = {"converged": converged, "iterations": iterations}
         fit.mle_settings = {"optimizer": method, "start_params": None}
         if likelihood.regression == "MNLogit":
             fit.params = params.reshape(exog.shape[1], -1, order="F")
         results = results_kind(model, fit)
     results.method = method
+    results._astray, results._label = astray, label
+    _check_variances(results, cov_type)
     llf, llnull = likelihood.total(exog.to_numpy(), y, params), likelihood.null(y, has_constant)
     results.set_null_options(llnull=llnull, attach_results=False)
     # statsmodels' own overflows far from the optimum, and counts df_model + 1 parameters,
@@ -179,36 +188,43 @@ def likelihood_results(
 
 
 _KINDS: dict[str, tuple[Any, Any, Any]] = {
-    "Logit": (Logit, LogitResults, BinaryResultsWrapper),
-    "MNLogit": (MNLogit, MultinomialResults, MultinomialResultsWrapper),
-    "Poisson": (Poisson, PoissonResults, PoissonResultsWrapper),
-    "Probit": (Probit, ProbitResults, BinaryResultsWrapper),
+    "Logit": (Logit, GivenLogitResults, BinaryResultsWrapper),
+    "MNLogit": (MNLogit, GivenMultinomialResults, MultinomialResultsWrapper),
+    "Poisson": (Poisson, GivenPoissonResults, PoissonResultsWrapper),
+    "Probit": (Probit, GivenProbitResults, BinaryResultsWrapper),
 }
 
 
-def _explained(model: Any, params: np.ndarray, has_constant: bool) -> Any:
-    """Return the sum of squares of the fitted values about their mean.
+def _scores(
+    likelihood: Likelihood, exog: np.ndarray, y: np.ndarray, params: np.ndarray
+) -> np.ndarray:
+    """Return the score of each observation, shape (n, p)."""
+    design, residual = likelihood.rows(exog, y, params)
+    return np.asarray((design * residual[:, None]).reshape(len(exog), -1, len(params)).sum(axis=1))
 
-    Over the scale it is the Wald statistic of all slopes (Frisch, Waugh and Lovell), without
-    inverting a covariance, and whatever the rank.
+
+def _robust(
+    scores: np.ndarray, covariance: np.ndarray, cov_type: str, cov_kwds: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what statsmodels sets on results with a robust covariance.
+
+    From the scores and a covariance that is known, as for a linear model: statsmodels would
+    invert the information in the columns' own units, and none of a rank-deficient design.
     """
-    fitted = np.asarray(model.exog) @ params
-    weights = np.broadcast_to(np.asarray(model.weights), fitted.shape)
-    center = np.average(fitted, weights=weights) if has_constant else 0.0
-    return weights @ (fitted - center) ** 2
+    if cov_type == "fixed scale":
+        raise ValueError("cov_type 'fixed scale' is for a regression with a residual variance")
+    model = SimpleNamespace(wexog=scores)
+    found = SimpleNamespace(
+        model=model, wresid=np.ones(len(scores)), normalized_cov_params=covariance
+    )
+    get_robustcov_results(found, cov_type, use_self=True, **{"use_t": False, **cov_kwds})
+    return {name: one for name, one in vars(found).items() if name not in ("model", "wresid")}
 
 
-def _wald(results: Any, has_constant: bool) -> float:
-    """Return the Wald statistic of all slopes at the parameters (not divided by their number)."""
-    chosen = slice(1 if has_constant else 0, None)
-    slopes = np.asarray(results.params)[chosen]
-    covariance = np.asarray(results.cov_params())[chosen, chosen]
-    if not len(slopes):
-        return float("nan")
-    # Correlations are better conditioned than covariances of columns in different units.
-    deviations = np.sqrt(np.diag(covariance))
-    if not (deviations > 0).all():
-        return float("inf") if slopes.any() else float("nan")
-    correlation = covariance / np.outer(deviations, deviations)
-    z = slopes / deviations
-    return float(z @ np.linalg.lstsq(correlation, z, rcond=None)[0])
+def _check_variances(results: Any, cov_type: str) -> None:
+    variances = np.diag(results.cov_params())
+    if (variances < 0).any():
+        raise ValueError(
+            f"the {cov_type} covariance has negative variances on these rows, as two-way clusters "
+            "and kernels without positive weights can have: cluster one way, or choose another"
+        )

@@ -27,6 +27,8 @@ def robust_results(
     iterations: int = 0,
     *,
     has_constant: bool,
+    astray: str | None = None,
+    label: str | None = None,
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
     estimated: float | None = None,

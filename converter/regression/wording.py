@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: What the summary says of how the parameters came about.
 NETWORK = "Network weights"
+#: How far coefficients are from an optimum that does not exist.
+NO_OPTIMUM = "there is no finite optimum on these rows"
 _WIDTH = 78
 _SEPARATED = {"poisson": "some combination of the columns is found with counts of zero only"}
 
@@ -88,6 +90,15 @@ def _evaluation(estimate: str, found: Optimality, test: str) -> str:
     )
 
 
+def astray(found: Optimality) -> str | None:
+    """Return how far the network's coefficients are from the optimum; None if they are it."""
+    if not found.converged:
+        return NO_OPTIMUM
+    if found.verdict == "optimum":
+        return None
+    return f"the largest drift is {found.max_drift:.2g} standard errors, p = {found.pvalue:.2g}"
+
+
 def summary_text(made: Conversion) -> str:
     """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
     from statsmodels.iolib.table import SimpleTable
@@ -96,10 +107,6 @@ def summary_text(made: Conversion) -> str:
         # Far from the optimum statsmodels' diagnostics overflow; the caveats say what is wrong.
         warnings.simplefilter("ignore")
         shown = made.results.summary()
-    for row in shown.tables[0]:
-        for cell in row:
-            if str(cell.data).strip() == "Least Squares":
-                cell.data = NETWORK
     terms = made.tidy()
     columns = terms[["estimate", "optimum", "optimum_std_error", "drift"]]
     rows = [
