@@ -332,7 +332,7 @@ def _concluded(
     said = [
         *rows.fit_caveats(one, moments),
         *network.evaluation_caveats(request.training_data),
-        *network.estimator_caveats(likelihood, request.cov_type),
+        *network.estimator_caveats(likelihood, one.model, request.cov_type),
         *network.training_caveats(one.model, likelihood.regression),
         *network.restriction_caveats(restriction, len(params)),
         *network.structure_caveats(one.equations, design.names, restriction is not None),

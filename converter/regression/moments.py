@@ -147,7 +147,7 @@ class Moments:
             along = self.tangent * lengths[:, None]
             sizes = np.sqrt((along**2).sum(axis=0))
             along = along / np.where(sizes > 0, sizes, 1.0)
-            rank, u, s, vt = _decomposed(scaled.astype(np.float64) @ along, self.nobs)
+            rank, u, s, vt = _decomposed((scaled @ along).astype(np.float64), self.nobs)
         inverse = along @ (vt[:rank].T / s[:rank]) @ u[:, :rank].T
         return inverse / lengths[:, None], rank, null, u[:, :rank]
 

@@ -160,7 +160,7 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
         if self._label:
             for row in shown.tables[0]:
                 for cell in row:
-                    if str(cell.data).strip() == "Least Squares":
+                    if str(cell.data).strip() in ("Least Squares", "IRLS"):
                         cell.data = self._label
             shown.add_extra_txt([*filter(None, [shown.extra_txt]), _NOTE])
         return shown

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from statsmodels.regression.linear_model import RegressionResultsWrapper
-from statsmodels.regression.quantile_regression import QuantReg, QuantRegResults
+from statsmodels.regression.quantile_regression import QuantReg
 from statsmodels.robust.norms import HuberT
-from statsmodels.robust.robust_linear_model import RLM, RLMResults, RLMResultsWrapper
+from statsmodels.robust.robust_linear_model import RLM, RLMResultsWrapper
 
 from converter.regression.moments import Moments
 from converter.regression.robust import MEstimator
+from converter.regression.robust_overrides import GivenQuantRegResults, GivenRLMResults
 
 
 def robust_results(
@@ -47,7 +48,7 @@ def robust_results(
         model.scale = shape["scale"]
         model.weights = model.M.weights((y - X @ params) / shape["scale"])
         cov = "H1" if cov_type == "nonrobust" else cov_type
-        results = RLMResults(model, params, moments.covariance, shape["scale"], cov=cov)
+        results = GivenRLMResults(model, params, moments.covariance, shape["scale"], cov=cov)
         results.df_model = df_model
         results.fit_history = {
             "params": [params],
@@ -60,6 +61,7 @@ def robust_results(
             "norm": "HuberT",
             "conv": "network weights" if iterations == 0 else "dev",
         }
+        results._astray, results._label = astray, label
         return RLMResultsWrapper(results)
     model = QuantReg(endog, exog, hasconst=has_constant)
     model.rank, model.df_model, model.df_resid = moments.rank, df_model, df_resid
@@ -67,8 +69,9 @@ def robust_results(
         covariance = estimator.variance(y) * shape["sparsity"] ** 2 * moments.covariance
     else:
         covariance = estimator.covariance(X, y, params, moments)
-    results = QuantRegResults(model, params, normalized_cov_params=covariance)
+    results = GivenQuantRegResults(model, params, normalized_cov_params=covariance)
     results.q, results.iterations = estimator.tuning, iterations
     results.sparsity, results.bandwidth = shape["sparsity"], shape["bandwidth"]
+    results._astray, results._label = astray, label
     results.history = {"params": [params], "mse": []}
     return RegressionResultsWrapper(results)

@@ -142,7 +142,7 @@ def evaluation_caveats(training_data: bool) -> list[Caveat]:
     ]
 
 
-def estimator_caveats(likelihood: Likelihood, cov_type: str) -> list[Caveat]:
+def estimator_caveats(likelihood: Likelihood, model: AffineModel, cov_type: str) -> list[Caveat]:
     """Say how the standard errors of an estimate without a likelihood are defined."""
     if not isinstance(likelihood, MEstimator):
         return []
@@ -157,13 +157,19 @@ def estimator_caveats(likelihood: Likelihood, cov_type: str) -> list[Caveat]:
                 "not on the curvature of the loss; with few rows they are rough.",
             )
         ]
+    known = ""
+    if model.loss is None or "delta" not in model.loss.settings:
+        known = (
+            "The file does not say where it bends (Keras saves no delta); if it was not at its "
+            "default of 1, ask with family='huber:DELTA' (--family huber:DELTA). "
+        )
     return [
         Caveat(
             "huber-errors",
             f"Huber's regression: the loss bends at a residual of {likelihood.tuning:g} in the "
             "target's unit, whatever the spread of the residuals; statsmodels' RLM writes it as t "
             "times a scale estimated from them, and M.t is set so that the bend is the network's. "
-            "The standard errors are Huber's sandwich "
+            f"{known}The standard errors are Huber's sandwich "
             f"({'H1' if cov_type == 'nonrobust' else cov_type}), for errors that are symmetric "
             "about zero.",
         )
