@@ -1,4 +1,4 @@
-"""Regressions that the architecture restricts, against restricted and reduced-rank least squares."""
+"""Regressions that the architecture restricts, against restricted and reduced-rank estimates."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def rows():
 
 
 def test_shared_kernel_is_restricted_least_squares(tmp_path, rows):
-    """Against GLM's fit_constrained, whose scale leaves the degrees of freedom of the restriction."""
+    """Against GLM's fit_constrained, but for the degrees of freedom in its scale."""
     X, y = rows
     peer = sm.GLM(y, sm.add_constant(X)).fit_constrained((_TIED, np.zeros(3)))
     best = np.linalg.lstsq(np.column_stack([np.ones(N), X @ _SMOOTH]), y, rcond=None)[0]
@@ -247,7 +247,7 @@ def _bottleneck(path, coef, intercept):
 
 
 def test_bottleneck_is_reduced_rank_regression(tmp_path):
-    """Standard errors against the spread of many replications; coefficients against Eckart-Young."""
+    """Standard errors against the spread of replications, coefficients against Eckart-Young."""
     p, noise = 3, np.linalg.cholesky([[1.0, 0.6], [0.6, 2.0]])
     X = RNG.normal(size=(N, p)) @ np.array([[1, 0.3, 0], [0, 1, 0.5], [0, 0, 1]])
     true = np.outer([1.0, -0.5], [0.5, 1.0, -0.7])

@@ -11,7 +11,8 @@ import numpy as np
 
 from converter.errors import printable
 from converter.model import AffineModel
-from converter.regression.families import FAMILIES, GAUSSIAN, LOGIT, Likelihood, Multinomial
+from converter.regression.families import FAMILIES, GAUSSIAN, LOGIT, Likelihood
+from converter.regression.multinomial import Multinomial
 from converter.regression.robust import Huber, Quantile
 
 # Families that a user may ask for, by the network's link.

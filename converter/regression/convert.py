@@ -23,9 +23,9 @@ from converter.regression.caveats import Caveat, network, rows
 from converter.regression.choice import Choice, choose, parts_of
 from converter.regression.conversion import Conversion, labels_of
 from converter.regression.design import Design, design_of
-from converter.regression.families import Multinomial
 from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments, moments_at
+from converter.regression.multinomial import Multinomial
 from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
 from converter.regression.restriction import Restriction, restrict
 from converter.regression.robust import MEstimator

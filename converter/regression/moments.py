@@ -25,6 +25,8 @@ _EXTENDED = 1 << 22
 _BLOCK = 1 << 13
 # Rows of the sample, for each column.
 _SAMPLED = 16
+# Condition of columns whose sums of products lose no digits that matter.
+_NEAR = 32.0
 # Condition of sums of products up to which their Cholesky factor has digits enough.
 _CONDITION = 1e6
 
@@ -75,6 +77,11 @@ class Moments:
         """Return the state of both sets of rows."""
         stacked = np.vstack([self.factor, other.factor])
         return Moments(_triangular(stacked), self.nobs + other.nobs, self.value + other.value)
+
+    @property
+    def extended(self) -> bool:
+        """Whether it is known in more digits than double precision has."""
+        return self.factor.dtype != np.float64
 
     @property
     def terms(self) -> int:
@@ -154,20 +161,13 @@ class Moments:
     @property
     def nearly_dependent(self) -> list[int]:
         """Columns that take part in the nearest thing to a linear dependence."""
-        weights = np.abs(np.linalg.svd(self._scaled)[2][-1])
+        weights = np.abs(np.linalg.svd(_equilibrated(self.design.astype(np.float64)))[2][-1])
         return [int(i) for i in np.flatnonzero(weights > 0.05 * weights.max())]
-
-    @cached_property
-    def _scaled(self) -> np.ndarray:
-        """The design's factor with columns of length one."""
-        lengths = np.sqrt((self.design**2).sum(axis=0))
-        return np.asarray(self.design / np.where(lengths > 0, lengths, 1.0), dtype=np.float64)
 
     @cached_property
     def condition(self) -> float:
         """Condition number of the design with its columns brought to length one."""
-        sizes = np.linalg.svd(self._scaled, compute_uv=False)
-        return float(sizes[0] / sizes[-1]) if sizes[-1] > 0 else float("inf")
+        return _condition(self.design.astype(np.float64))
 
     @property
     def rank(self) -> int:
@@ -267,7 +267,11 @@ def _by_products(
         return None
     width = X.shape[1]
     equations = len(beta) // width
+    # Columns that are nearly orthogonal as they are need no other basis.
+    near = _condition(basis) < _NEAR
     to_basis = _inverse(basis)
+    if near:
+        basis = np.eye(width)
     products = np.zeros((len(beta), len(beta)))
     gradient, squares, value = np.zeros(len(beta)), 0.0, 0.0
     for start in range(0, len(X), _BLOCK):
@@ -277,7 +281,8 @@ def _by_products(
         found = family.observed(y[rows], block @ beta.reshape(equations, width).T)
         value += found.value
         score = found.score if own is None else found.score * own[:, None]
-        block = block @ to_basis
+        if not near:
+            block = block @ to_basis
         gradient += (score.T @ block).ravel()
         squares += found.squares(own)
         for i in range(equations):
@@ -360,6 +365,17 @@ def _decomposed(matrix: np.ndarray, nobs: int) -> tuple[int, np.ndarray, np.ndar
     largest = s[0] if len(s) else 0.0
     tolerance = largest * max(nobs, len(matrix)) * np.finfo(float).eps
     return int((s > tolerance).sum()), u, s, vt
+
+
+def _equilibrated(matrix: np.ndarray) -> np.ndarray:
+    """Return a matrix with its columns brought to length one."""
+    lengths = np.sqrt((matrix**2).sum(axis=0))
+    return np.asarray(matrix / np.where(lengths > 0, lengths, 1.0))
+
+
+def _condition(matrix: np.ndarray) -> float:
+    sizes = np.linalg.svd(_equilibrated(matrix), compute_uv=False)
+    return float(sizes[0] / sizes[-1]) if sizes[-1] > 0 else float("inf")
 
 
 def _inverse(triangle: np.ndarray) -> np.ndarray:

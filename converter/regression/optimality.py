@@ -165,7 +165,8 @@ def _maximise(
             doubted = _doubted(family.furthest(X, params), value, iteration)
             if not doubted:  # the step is known, and squares what error is left
                 params = params + moments.step
-                moments = moments_at(family, X, y, params, None, moments)
+                if moments.extended:  # of many rows, the state there is the same to its digits
+                    moments = moments_at(family, X, y, params, None, moments)
             return Optimum(params, moments, True, iteration, doubted)
         before, step, scale = decrement, moments.step, 1.0
         while True:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.regression.families import Likelihood, Multinomial
+from converter.regression.families import Likelihood
+from converter.regression.multinomial import Multinomial
 
 # Unknowns times constraints that a program may have.
 _LARGEST = 1 << 26
