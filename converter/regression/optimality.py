@@ -9,7 +9,7 @@ from scipy import stats
 
 from converter.regression.families import Likelihood
 from converter.regression.moments import Moments, moments_at
-from converter.regression.robust import MEstimator
+from converter.regression.robust import MEstimator, rounding_of
 
 _OPTIMUM = 0.01
 _CLOSE = 0.1
@@ -137,7 +137,9 @@ def _minimise(
     family: MEstimator, X: np.ndarray, y: np.ndarray, start: np.ndarray, at_start: Moments
 ) -> Optimum:
     along = at_start.tangent
-    if along is None:
+    if (np.abs(y - X @ start) <= rounding_of(X, start)).all():  # no loss is smaller
+        params, converged, iterations = start, True, 0
+    elif along is None:
         params, converged, iterations = family.minimise(X, y, start)
     else:
         moved, converged, iterations = family.minimise(
@@ -234,6 +236,9 @@ def compare(
         statistic, df = gained / variance, (rank,)
         pvalue = float(stats.chi2.sf(statistic, rank))
     differences = network - optimum.params
+    if isinstance(family, MEstimator) and not differences.any():
+        # Where the loss has an edge, its derivative there is none.
+        statistic, pvalue = 0.0, 1.0
     if family.scaled and exact and _exact(network, at_network, gained):
         differences, statistic, pvalue = np.zeros_like(differences), 0.0, 1.0
     return verdict_of(

@@ -17,6 +17,8 @@ from converter.regression.moments import Moments
 _FIRST, _LEAST = 40, 2000
 _MAX_ITERATIONS = 500
 _REWEIGHTED = 15
+# Roundings that a fitted value may have gone through, beside those of the data.
+_ROUNDINGS = 8.0
 # Newton's decrement, in proportion to the loss, below which nothing is left to gain.
 _DECREMENT = 1e-20
 
@@ -214,9 +216,16 @@ class Quantile(MEstimator):
     def covariance(
         self, X: np.ndarray, y: np.ndarray, params: np.ndarray, moments: Moments
     ) -> np.ndarray:
-        """Return statsmodels' ``vcov="robust"`` (Greene, Econometric Analysis, 6th ed., 14.11)."""
+        """Return statsmodels' ``vcov="robust"`` (Greene, Econometric Analysis, 6th ed., 14.11).
+
+        Rows that are fitted exactly, as an optimum fits as many as there are coefficients, count
+        half to either side: the sign of a rounding error decides nothing.
+        """
         residual = y - X @ params
-        weights = np.where(residual > 0, self.tuning, 1.0 - self.tuning)
+        above, below = self.tuning, 1.0 - self.tuning
+        weights = np.where(residual > 0, above, below)
+        fitted = np.abs(residual) <= rounding_of(X, params)
+        weights[fitted] = np.sqrt((above**2 + below**2) / 2.0)
         weights *= self.shape(y, residual)["sparsity"]
         inverse = moments.inverse.astype(np.float64)
         rows = (X @ inverse) * weights[:, None]
@@ -299,6 +308,11 @@ class Huber(MEstimator):
         correction = 1.0 + moments.rank / count * float(np.var(inside)) / share**2
         spread = float((self.psi(residual) ** 2).sum()) / (count - moments.rank)
         return np.asarray(correction**2 * spread / share**2 * moments.covariance)
+
+
+def rounding_of(X: np.ndarray, params: np.ndarray) -> np.ndarray:
+    """Return the size of rounding errors of fitted values, shape (n,)."""
+    return np.asarray(_ROUNDINGS * np.finfo(float).eps * (np.abs(X) @ np.abs(params)))
 
 
 def _solved(basis: np.ndarray, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray | None:

@@ -15,6 +15,8 @@ from converter.regression.multinomial import Multinomial
 # Unknowns times constraints that a program may have.
 _LARGEST = 1 << 26
 _ZERO = 1e-6
+# Elements of a direction, beside the largest, that take part in it.
+_NAMED = 1e-3
 # Rows of the first program, those that are added where it errs, and how often.
 _FIRST, _ROUNDS = 2000, 50
 
@@ -35,32 +37,58 @@ def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int
         Places among the parameters; empty if there is no such direction, or the program is too
         large to look for it.
     """
-    from scipy.optimize import linprog
-
     lengths = np.abs(X).max(axis=0)
     rows, level = _constraints(likelihood, X / np.where(lengths > 0, lengths, 1.0), y)
     if rows.size > _LARGEST:
         return []
+    direction = _direction(rows, level)
+    if direction is None:
+        return []
+    # Of many such directions, the one of the fewest terms is the one to name.
+    simple = _direction(rows, level, rows.mean(axis=0))
+    direction = direction if simple is None else simple
+    size = np.abs(direction)
+    return [int(place) for place in np.flatnonzero(size > _NAMED * size.max())]
+
+
+def _direction(
+    rows: np.ndarray, level: np.ndarray, along: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Return a direction whose products with `rows` are not negative, and with `level` zero.
+
+    Of the box from -1 to 1 the one of the largest products; or, where `along` is given, that of
+    the smallest sum of absolute elements whose product with it is one.
+    """
+    from scipy.optimize import linprog
+
     chosen, kept = np.arange(min(_FIRST, len(rows))), np.arange(min(_FIRST, len(level)))
+    width = rows.shape[1]
     for _ in range(_ROUNDS):
+        above, equal, value = rows[chosen], level[kept], np.zeros(len(kept))
+        cost, box = -above.sum(axis=0), np.array([-1.0, 1.0])
+        if along is not None:  # as a difference of two directions that are not negative
+            equal, value = np.concatenate([equal, along[None]]), np.append(value, 1.0)
+            above, equal = (np.concatenate([one, -one], axis=1) for one in (above, equal))
+            cost, box = np.ones(2 * width), np.array([0.0, np.inf])
         found = linprog(
-            -rows[chosen].sum(axis=0),
-            A_ub=-rows[chosen],
+            cost,
+            A_ub=-above,
             b_ub=np.zeros(len(chosen)),
-            A_eq=level[kept] if len(kept) else None,
-            b_eq=np.zeros(len(kept)) if len(kept) else None,
-            bounds=(-1.0, 1.0),
+            A_eq=equal if len(value) else None,
+            b_eq=value if len(value) else None,
+            bounds=box,
             method="highs",
         )
-        if not found.success or -found.fun <= _ZERO:
-            return []
+        if not found.success or (along is None and -found.fun <= _ZERO):
+            return None
+        x = found.x if along is None else found.x[:width] - found.x[width:]
+        x = x / np.abs(x).max()
         # What some of the rows allow, all must.
-        along, off = rows @ found.x, -np.abs(level @ found.x)
-        wrong, missed = _lowest(along), _lowest(off)
+        wrong, missed = _lowest(rows @ x), _lowest(-np.abs(level @ x))
         if not len(wrong) and not len(missed):
-            return [int(place) for place in np.flatnonzero(np.abs(found.x) > _ZERO)]
+            return np.asarray(x)
         chosen, kept = np.union1d(chosen, wrong), np.union1d(kept, missed)
-    return []
+    return None
 
 
 def _lowest(values: np.ndarray) -> np.ndarray:
