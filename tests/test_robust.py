@@ -71,7 +71,8 @@ def test_absolute_loss_is_the_median_and_its_drift_is_measured():
     best = _best_quantile(EXOG, Y, 0.5)
     off = best + [0.3, 0.0, 0.1, 0.0]
     made = converter.convert(_model(off, "mean_absolute_error"), X, Y)
-    assert made.family == "quantile" and made.results.q == 0.5
+    assert made.family == "quantile"
+    assert made.results.q == 0.5
     drift = np.array(list(made.optimality.drift.values()))
     errors = np.asarray(made.refit.bse)
     np.testing.assert_allclose(drift, (off - best) / errors, rtol=1e-6, atol=1e-9)
@@ -152,7 +153,8 @@ def test_many_rows_are_solved_by_few():
         # Weights between q - 1 and q of the fitted rows balance the gradient of the others.
         rest = rows[~fitted].T @ estimator.psi(residual[~fitted])
         weights = np.linalg.solve(rows[fitted].T, -rest)
-        assert (weights > q - 1 - 1e-9).all() and (weights < q + 1e-9).all()
+        assert (weights > q - 1 - 1e-9).all()
+        assert (weights < q + 1e-9).all()
     peer = sm.QuantReg(y, rows).fit(0.9)
     assert estimator.loss(residual).sum() <= estimator.loss(y - rows @ peer.params).sum()
 

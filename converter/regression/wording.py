@@ -26,6 +26,10 @@ _SEPARATED = {"poisson": "some combination of the columns is found with counts o
 _ESTIMATES = {"gaussian": "least-squares", "quantile": "quantile-regression", "huber": "Huber"}
 
 
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
 def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
     """Return the verdict on a network, and which standard errors to use."""
     estimate = f"{_ESTIMATES.get(likelihood.name, 'maximum-likelihood')} estimate"
@@ -119,19 +123,17 @@ def summary_text(made: Conversion) -> str:
         stubs=made.labels,
         title="Network against optimum",
     )
-    parts = [str(shown), str(table), textwrap.fill(made.verdict_sentence, _WIDTH)]
+    parts = [str(shown), str(table), _filled(made.verdict_sentence)]
     if made.caveats:
         parts.append(
             "Caveats:\n"
             + "\n".join(
-                textwrap.fill(
-                    f"[{number}] {caveat} [{caveat.topic}]", _WIDTH, subsequent_indent="    "
-                )
+                _filled(f"[{number}] {caveat} [{caveat.topic}]", "    ")
                 for number, caveat in enumerate(made.caveats, 1)
             )
             + "\nThe word at the end of each is its section in docs/caveats.md."
         )
     if made.caveats and made.caveats[0].topic == BAD_FIT:
         # Whoever reads the tables first would read nonsense.
-        parts.insert(0, textwrap.fill(f"Note: {made.caveats[0]}", _WIDTH))
+        parts.insert(0, _filled(f"Note: {made.caveats[0]}"))
     return "\n\n".join(parts)
