@@ -1,13 +1,16 @@
 """Measure converter beside what a user would use instead, as ratios in one run.
 
-``python benchmarks/run.py [--size MB] [--repeat N]`` (needs the extra ``converter[test]``).
+``python benchmarks/run.py [--only abcde] [--size MB] [--repeat N]`` (needs ``converter[test]``).
 
 (a) whole processes on a small model: ``converter inspect`` against ``keras.models.load_model``,
     and ``converter convert`` against a hand-written Keras + numpy + statsmodels script;
 (b) in one process: models folded per second, against ``keras.models.load_model``;
 (c) a Dense chain of --size MB, .keras and .onnx: fold against load_model + numpy products (and
     onnx.load + numpy products), and against merely reading the file's bytes;
-(d) ONNX graphs of 10,000 and --nodes nodes: fold against loading and probing with onnxruntime.
+(d) ONNX graphs of 10,000 and --nodes nodes: fold against loading and probing with onnxruntime;
+(e) regressions of --rows x 30 in memory: convert (the network's own statistics, the optimum and
+    its test) against statsmodels' fits, OLS and Logit, and against both fits together; and a
+    multinomial one of ten classes, quantile and Huber's regression.
 """
 
 from __future__ import annotations
@@ -215,16 +218,88 @@ def many_nodes(repeat: int, nodes: int) -> None:
             )
 
 
+def regressions(repeat: int, rows: int) -> None:
+    import numpy as np
+    import pandas as pd
+    import statsmodels.api as sm
+
+    import converter
+    from converter.model import AffineModel
+    from converter.network import Loss
+
+    rng = np.random.default_rng(0)
+    X, slopes = rng.normal(size=(rows, 30)), rng.normal(size=(10, 30)) / 5
+    names = [f"x{i}" for i in range(30)]
+    exog = sm.add_constant(pd.DataFrame(X, columns=names))
+
+    def model(count: int, link: str, family: str, loss: str) -> AffineModel:
+        return AffineModel(
+            coef=slopes[:count],
+            intercept=np.zeros(count),
+            has_intercept=np.ones(count, dtype=bool),
+            link=link,
+            family=family,
+            feature_names=tuple(names),
+            output_names=tuple(f"y[{i}]" for i in range(count)),
+            loss=Loss(loss),
+            groups=((0,) if count > 1 else (-1,)) * count,
+            inputs=tuple((name, (1,)) for name in names),
+        )
+
+    eta = X @ slopes.T
+    shares = np.exp(eta) / np.exp(eta).sum(axis=1, keepdims=True)
+    responses = {
+        "numbers": eta[:, 0] + rng.standard_t(5, size=rows),
+        "binary": (rng.random(rows) < 1 / (1 + np.exp(-eta[:, 0]))) * 1.0,
+        "classes": (shares.cumsum(axis=1) < rng.random(rows)[:, None]).sum(axis=1),
+    }
+    tables = {key: exog.iloc[:, 1:].assign(y=value) for key, value in responses.items()}
+    cases = (
+        ("OLS", "numbers", model(1, "identity", "gaussian", "mean_squared_error")),
+        ("Logit", "binary", model(1, "logit", "binomial", "binary_crossentropy")),
+        ("MNLogit, 10 classes", "classes", model(10, "softmax", "multinomial", "")),
+        ("QuantReg", "numbers", model(1, "identity", "gaussian", "mean_absolute_error")),
+        ("RLM", "numbers", model(1, "identity", "gaussian", "huber")),
+    )
+    fits: dict[str, Callable[[], object]] = {
+        "OLS": lambda: sm.OLS(responses["numbers"], exog).fit(),
+        "Logit": lambda: sm.Logit(responses["binary"], exog).fit(disp=0),
+        "MNLogit, 10 classes": lambda: sm.MNLogit(responses["classes"], exog).fit(disp=0),
+        "QuantReg": lambda: sm.QuantReg(responses["numbers"], exog).fit(),
+        "RLM": lambda: sm.RLM(responses["numbers"], exog).fit(),
+    }
+    ours = {
+        key: seconds(lambda one=one, table=table: converter.convert(one, tables[table], "y"), runs)
+        for key, table, one in cases
+        for runs in [repeat if key in ("OLS", "Logit") else 1]
+    }
+    theirs = {
+        key: seconds(fit, repeat if key in ("OLS", "Logit") else 1) for key, fit in fits.items()
+    }
+    both = theirs["OLS"] + theirs["Logit"]
+    for key, time_ in ours.items():
+        line(f"(e) convert, {key}, {rows:,} x 30", time_, theirs[key], "statsmodels' fit")
+        if key in ("OLS", "Logit"):
+            line(f"(e) convert, {key}, {rows:,} x 30", time_, both, "statsmodels' OLS + Logit fits")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=250, help="MB of the large model")
     parser.add_argument("--repeat", type=int, default=5, help="runs that count, per figure")
     parser.add_argument("--nodes", type=int, default=100_000, help="nodes of the large graph")
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of the regressions")
+    parser.add_argument("--only", default="abcde", help="parts to run")
     given = parser.parse_args()
-    whole_processes(given.repeat)
-    small_models(given.repeat)
-    large_models(given.repeat, given.size)
-    many_nodes(min(given.repeat, 3), given.nodes)
+    parts: dict[str, Callable[[], None]] = {
+        "a": lambda: whole_processes(given.repeat),
+        "b": lambda: small_models(given.repeat),
+        "c": lambda: large_models(given.repeat, given.size),
+        "d": lambda: many_nodes(min(given.repeat, 3), given.nodes),
+        "e": lambda: regressions(given.repeat, given.rows),
+    }
+    for part in given.only:
+        parts[part]()
 
 
 if __name__ == "__main__":
