@@ -409,15 +409,24 @@ def _categorical(folded: Folded) -> bool:
 
 
 def _class_labels(network: Network) -> dict[str, tuple[str, ...]]:
-    """Return the labels by which a ZipMap names the columns of an output, by edge."""
-    found = {}
+    """Return the labels by which ONNX names the columns of a classifier's scores, by edge."""
+    found: dict[str, tuple[str, ...]] = {}
     for node in network.nodes:
-        if node.operation == "ZipMap" and node.domain == "ai.onnx.ml":
-            own = node.attributes.get("classlabels_strings") or node.attributes.get(
-                "classlabels_int64s", ()
-            )
-            found[node.outputs[0]] = tuple(str(label) for label in own)
+        labels, edge = _CLASS_LABELS.get((node.domain, node.operation), ((), 0))
+        own = next((given for key in labels if (given := node.attributes.get(key))), ())
+        if own and edge < len(node.outputs):
+            found[node.outputs[edge]] = tuple(str(label) for label in own)
+        elif node.operation in _KEEPS_COLUMNS and node.inputs and node.inputs[0] in found:
+            found[node.outputs[0]] = found[node.inputs[0]]
     return found
+
+
+# Attributes with the labels, and the place of the output whose columns they name.
+_CLASS_LABELS = {
+    ("ai.onnx.ml", "ZipMap"): (("classlabels_strings", "classlabels_int64s"), 0),
+    ("ai.onnx.ml", "LinearClassifier"): (("classlabels_strings", "classlabels_ints"), 1),
+}
+_KEEPS_COLUMNS = ("Normalizer", "Identity", "Cast", "Softmax", "Sigmoid")
 
 
 def _output_names(output: Output, shape: tuple[int, ...], labels: Sequence[str]) -> list[str]:

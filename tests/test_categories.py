@@ -758,3 +758,17 @@ def test_values_that_are_no_words(tmp_path):
     table = pd.DataFrame({"flag": ["True", "False", "other"] * 9, "y": np.arange(27.0)})
     made = converter.convert(model, table, "y")
     assert any("9 of 27 values of flag" in one for one in made.caveats)
+
+
+def test_base_may_be_a_number(tmp_path):
+    codes = keras.Input((1,), dtype="int32", name="code")
+    flat = keras.layers.Flatten()(keras.layers.Embedding(3, 1)(codes))
+    keras.Model(codes, flat).save(tmp_path / "m.keras")
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"code": rng.integers(0, 3, 60), "y": rng.normal(size=60)})
+
+    def params(level):
+        made = converter.convert(tmp_path / "m.keras", data, "y", base={"code": level})
+        return list(made.results.params)
+
+    assert params(2.0) == params(np.float64(2.0)) == params("2") == params(2) != params(1)

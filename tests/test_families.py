@@ -6,6 +6,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import onnx
 import onnx_zoo
 import pandas as pd
 import pytest
@@ -450,3 +451,52 @@ def test_rare_counts_are_no_other_dispersion(mean):
         made = converter.convert(affine([0.2], np.log(mean), link="log", family="poisson"), x, y)
         false += any("The counts vary" in one for one in made.caveats)
     assert false <= 1
+
+
+def test_scalers_of_several_targets():
+    Y = X @ np.array([[1.0, 2.0], [0.1, -0.2], [0.0, 3.0]]) * [3.0, 50.0] + _R.normal(size=(N, 2))
+    mean, scale = Y.mean(axis=0), Y.std(axis=0)
+    best = np.linalg.lstsq(EXOG, (Y - mean) / scale, rcond=None)[0]
+    model = affine(best[1:].T, best[0])
+    scaler = {"mean": mean.tolist(), "scale": scale.tolist()}
+    made = converter.convert(model, X, Y, target_scaler=scaler)
+    for place, part in enumerate(made.values()):
+        assert part.optimality.verdict == "optimum"
+        np.testing.assert_allclose(
+            part.results.params, sm.OLS(Y[:, place], EXOG).fit().params, rtol=1e-9
+        )
+    with pytest.raises(converter.DataError, match="where 2 finite numbers"):
+        converter.convert(model, X, Y, target_scaler={"mean": [1.0], "scale": [2.0]})
+
+
+def test_classes_that_a_linear_classifier_names(tmp_path):
+    """Without a ZipMap the labels stand in the classifier alone."""
+    names = np.array(["setosa", "versicolor", "virginica"])
+    classes = names[CLASS % 3]
+    weights = _R.normal(size=(3, 3)) * 0.3
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node(
+                "LinearClassifier",
+                ["x"],
+                ["label", "scores"],
+                domain="ai.onnx.ml",
+                coefficients=weights.ravel().tolist(),
+                intercepts=[0.1, 0.2, 0.3],
+                classlabels_strings=names.tolist(),
+                multi_class=1,
+                post_transform="SOFTMAX",
+            ),
+            onnx.helper.make_node("Identity", ["scores"], ["probabilities"]),
+        ],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3])],
+        [onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["n", 3])],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), tmp_path / "m.onnx")
+    assert converter.fold(tmp_path / "m.onnx").output_names == tuple(
+        f"probabilities[{name}]" for name in names
+    )
+    made = converter.convert(tmp_path / "m.onnx", X, classes)
+    assert "setosa is 0, versicolor is 1, virginica is 2" in " ".join(made.caveats)

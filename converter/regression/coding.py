@@ -17,6 +17,7 @@ import numpy as np
 from converter.errors import DataError, printable
 from converter.levels import OTHER, Vocabulary
 from converter.model import AffineModel
+from converter.regression.tables import label_of
 from converter.variables import Variable
 
 
@@ -92,7 +93,7 @@ def code(
     """
     if base is not None and not isinstance(base, Mapping):
         raise DataError("base is a mapping from column to level, such as {'column': 'level'}")
-    wanted = {str(name): str(level) for name, level in (base or {}).items()}
+    wanted = {str(name): label_of(level) for name, level in (base or {}).items()}
     parts: list[_Part] = []
     start = 0
     for one in variables:

@@ -12,7 +12,7 @@ from converter.errors import DataError, printable
 from converter.model import AffineModel, names_its_inputs
 from converter.regression.arguments import Request
 from converter.regression.coding import Coding, code
-from converter.regression.tables import Table, listed, load
+from converter.regression.tables import Table, label_of, listed, load
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _numbered(
         return values, ()
     distinct = {one for one in values.tolist() if not _is_missing(one)}
     count, numbered = len(classes), _numbers_of(classes)
-    names = {one: _label(one) for one in distinct}
+    names = {one: label_of(one) for one in distinct}
     numeric = all(isinstance(one, (bool, int, float)) for one in distinct)
     if numeric and classes == numbered and distinct <= set(range(count)):
         return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
@@ -167,13 +167,6 @@ def _numbered(
 
 def _numbers_of(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(map(str, range(len(classes))))
-
-
-def _label(value: Any) -> str:
-    """Return a class as a network's file would name it: 1.0 as 1."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _placed(values: Sequence[Any], labels: list[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:

@@ -121,6 +121,13 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown or "no columns"
 
 
+def label_of(value: Any) -> str:
+    """Return a class or level as a network's file would name it: 1.0 as 1."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
 def load(data: Any) -> Table:
     """Read a table.
 
