@@ -164,6 +164,13 @@ def test_every_topic_has_a_section():
     assert re.findall(r"(?m)^### (\S+)$", page) == list(TOPICS)
 
 
+def test_verdict_names_what_there_is_evidence_of():
+    training = Training(penalties=(("dense", "L2(0.01) on the kernel"),))
+    made = converter.convert(line(3.0, training=training, loss=Loss("log_cosh")), X, Y)
+    assert "evidence of penalties, another loss" in made.verdict_sentence
+    assert "evidence" not in converter.convert(line(1.3), X, Y).verdict_sentence
+
+
 def test_summary_names_the_sections():
     text = converter.convert(line(None), X, Y).summary()
     assert "[no-intercept]" in text

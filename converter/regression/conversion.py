@@ -170,7 +170,8 @@ class Conversion:
     @property
     def verdict_sentence(self) -> str:
         """The verdict on the network, and which standard errors to use."""
-        return verdict_sentence(self._likelihood, self.optimality)
+        topics = [one.topic for one in self.caveats]
+        return verdict_sentence(self._likelihood, self.optimality, topics)
 
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a term.

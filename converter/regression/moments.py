@@ -4,13 +4,13 @@ At coefficients beta, with score s and information w of each row, the rows ``sqr
 are a least-squares problem whose solution is the Newton step from beta. Its triangular factor
 holds everything that estimation and testing need. Few rows are triangularised by Householder
 reflections, in extended precision. Of many rows the sums of products are taken in a basis in which
-a sample of the rows is orthonormal: X'X in the columns' own units would square the condition
-number; there it is near one.
+the columns are orthonormal: X'X in the columns' own units would square the condition number; there
+it is near one, and only the weights of the rows can make it worse.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,12 +23,29 @@ _ROWS = 1 << 14
 _EXTENDED = 1 << 22
 # Rows whose sums of products are taken at once: they stay in a processor's cache.
 _BLOCK = 1 << 13
-# Rows of the sample, for each column.
-_SAMPLED = 16
+# Condition of sums of products of the columns as they are, up to which they give a basis.
+_GRAM = 1e12
 # Condition of columns whose sums of products lose no digits that matter.
 _NEAR = 32.0
 # Condition of sums of products up to which their Cholesky factor has digits enough.
 _CONDITION = 1e6
+# Multiplications that triangularising rows may cost where that is not so.
+_AFFORDABLE = 1 << 36
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Columns in which others are orthonormal (or nearly so), and back.
+
+    Parameters
+    ----------
+    to : ndarray, shape (p, r), or None
+        None if the columns are orthogonal enough as they are.
+    back : ndarray, shape (r, p)
+    """
+
+    to: np.ndarray | None
+    back: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,12 +63,15 @@ class Moments:
     tangent : ndarray of float64, shape (p, k), or None
         Directions in which the coefficients can move, where these are not all: estimation and
         tests are then those of the regression restricted to them.
+    basis : Basis or None
+        In which sums of products of these rows were taken.
     """
 
     factor: np.ndarray
     nobs: int
     value: float = 0.0
     tangent: np.ndarray | None = None
+    basis: Basis | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def empty(cls, terms: int) -> Moments:
@@ -142,7 +162,8 @@ class Moments:
         The columns are brought to length one first, so that the rank does not depend on units.
         """
         lengths = np.sqrt((self.design**2).sum(axis=0))
-        lengths[lengths == 0] = 1.0
+        empty = lengths == 0
+        lengths[empty] = 1.0
         scaled = self.design / lengths
         rank, u, s, vt = _decomposed(scaled.astype(np.float64), self.nobs)
         if self.tangent is None and rank == self.terms:
@@ -156,6 +177,8 @@ class Moments:
             along = along / np.where(sizes > 0, sizes, 1.0)
             rank, u, s, vt = _decomposed((scaled @ along).astype(np.float64), self.nobs)
         inverse = along @ (vt[:rank].T / s[:rank]) @ u[:, :rank].T
+        if self.tangent is None:
+            inverse[empty] = 0.0
         return inverse / lengths[:, None], rank, null, u[:, :rank]
 
     @property
@@ -222,9 +245,8 @@ def moments_at(
         At other coefficients: of a linear response the design is the same; and the coefficients
         can move in the same directions.
     """
-    tangent = None if like is None else like.tangent
-    found = _moments_at(family, X, y, beta, weights, like if family.scaled else None)
-    return found if tangent is None else replace(found, tangent=tangent)
+    found = _moments_at(family, X, y, beta, weights, like)
+    return found if like is None or like.tangent is None else replace(found, tangent=like.tangent)
 
 
 def _moments_at(
@@ -237,10 +259,11 @@ def _moments_at(
 ) -> Moments:
     if len(X) * len(beta) ** 2 <= _EXTENDED:
         X, y, beta = (a.astype(np.longdouble) for a in (X, y, beta))
-    elif like is not None and like.condition < _CONDITION:
+    elif family.scaled and like is not None and like.condition < _CONDITION:
         return _same_design(X, y - X @ beta, weights, like)
     else:
-        found = _by_products(family, X, y, beta, weights)
+        basis = _basis(X) if like is None or like.basis is None else like.basis
+        found = _by_products(family, X, y, beta, weights, basis)
         if found is not None:
             return found
     state = Moments.empty(len(beta))
@@ -260,29 +283,21 @@ def _by_products(
     y: np.ndarray,
     beta: np.ndarray,
     weights: np.ndarray | None,
+    basis: Basis,
 ) -> Moments | None:
     """Return the state of many rows by sums of products; None if these are ill-conditioned."""
-    basis = _basis(X)
-    if basis is None:
-        return None
-    width = X.shape[1]
-    equations = len(beta) // width
-    # Columns that are nearly orthogonal as they are need no other basis.
-    near = _condition(basis) < _NEAR
-    to_basis = _inverse(basis)
-    if near:
-        basis = np.eye(width)
-    products = np.zeros((len(beta), len(beta)))
-    gradient, squares, value = np.zeros(len(beta)), 0.0, 0.0
+    equations, (width, terms) = len(beta) // X.shape[1], basis.back.shape
+    products = np.zeros((equations * width, equations * width))
+    gradient, squares, value = np.zeros(len(products)), 0.0, 0.0
     for start in range(0, len(X), _BLOCK):
         rows = slice(start, start + _BLOCK)
         block = X[rows]
         own = None if weights is None else weights[rows]
-        found = family.observed(y[rows], block @ beta.reshape(equations, width).T)
+        found = family.observed(y[rows], block @ beta.reshape(equations, terms).T)
         value += found.value
         score = found.score if own is None else found.score * own[:, None]
-        if not near:
-            block = block @ to_basis
+        if basis.to is not None:
+            block = block @ basis.to
         gradient += (score.T @ block).ravel()
         squares += found.squares(own)
         for i in range(equations):
@@ -296,15 +311,19 @@ def _by_products(
                     part += rooted.T @ rooted
                 else:
                     part += block.T @ (block * weight[:, None])
-    triangle = _cholesky(products)
+    dear = len(X) * equations * len(beta) ** 2 > _AFFORDABLE
+    triangle = _cholesky(products, 1e12 if dear else _CONDITION)
     if triangle is None:
         return None
     projection = np.linalg.solve(triangle.T, gradient)
     factor = np.zeros((len(beta) + 1, len(beta) + 1))
-    factor[:-1, :-1] = (triangle.reshape(-1, equations, width) @ basis).reshape(triangle.shape)
-    factor[:-1, -1] = projection
+    count = len(triangle)
+    factor[:count, :-1] = (triangle.reshape(count, equations, width) @ basis.back).reshape(
+        count, -1
+    )
+    factor[:count, -1] = projection
     factor[-1, -1] = np.sqrt(max(squares - float(projection @ projection), 0.0))
-    return Moments(factor, len(X), value)
+    return Moments(factor, len(X), value, basis=basis)
 
 
 def _same_design(
@@ -316,27 +335,41 @@ def _same_design(
     factor[:-1, -1] = np.linalg.solve(like.design.T, X.T @ weighted)
     beyond = float(weighted @ residual) - float(factor[:-1, -1] @ factor[:-1, -1])
     factor[-1, -1] = np.sqrt(max(beyond, 0.0))
-    return Moments(factor, len(X))
+    return Moments(factor, len(X), basis=like.basis)
 
 
-def _basis(X: np.ndarray) -> np.ndarray | None:
-    """Return the triangular factor of a sample of the rows; None if its columns are dependent."""
-    sample = X[:: max(len(X) // (_SAMPLED * X.shape[1]), 1)]
-    basis = _triangular(sample)
-    lengths = np.sqrt((basis**2).sum(axis=0))
-    if (np.abs(np.diag(basis)) <= 1e-9 * lengths).any():
-        return None
-    return basis
+def _basis(X: np.ndarray) -> Basis:
+    """Return a basis in which the columns are orthonormal."""
+    products = np.zeros((X.shape[1], X.shape[1]))
+    for start in range(0, len(X), _BLOCK):
+        block = X[start : start + _BLOCK]
+        products += block.T @ block
+    triangle = _cholesky(products, _GRAM)
+    if triangle is not None:
+        if _condition(triangle) < _NEAR:
+            return Basis(None, np.eye(len(triangle)))
+        return Basis(_inverse(triangle), triangle)
+    # The columns are dependent, or nearly: what is not certain is left to the rows' own triangle.
+    triangle = Moments.empty(X.shape[1]).update(X, np.zeros(len(X))).design
+    lengths = np.sqrt((triangle**2).sum(axis=0))
+    rank, _, sizes, axes = _decomposed(_equilibrated(triangle), len(X))
+    sizes, axes = sizes[:rank], axes[:rank]
+    to = (axes.T / sizes) / np.where(lengths > 0, lengths, 1.0)[:, None]
+    return Basis(to, sizes[:, None] * axes * lengths)
 
 
-def _cholesky(products: np.ndarray) -> np.ndarray | None:
-    """Return the upper triangular factor of sums of products (of which the lower half is given)."""
+def _cholesky(products: np.ndarray, worst: float) -> np.ndarray | None:
+    """Return the upper triangular factor of sums of products.
+
+    Of `products` the lower half is read; None if their condition, with columns of length one, is
+    worse than `worst`.
+    """
     lengths = np.sqrt(np.diag(products))
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         return None
     scaled = products / np.outer(lengths, lengths)
     sizes = np.linalg.eigvalsh(scaled)
-    if not sizes[0] * _CONDITION > sizes[-1]:
+    if not sizes[0] * worst > sizes[-1]:
         return None
     return np.asarray(np.linalg.cholesky(scaled).T * lengths)
 

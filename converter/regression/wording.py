@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +31,32 @@ def _filled(text: str, indent: str = "") -> str:
     return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
-    """Return the verdict on a network, and which standard errors to use."""
+# What keeps a network from the optimum, by the topic of the caveat that tells of it.
+_CAUSES = {
+    "penalty": "penalties",
+    "noise-layers": "dropout or noise",
+    "label-smoothing": "smoothed labels",
+    "other-loss": "another loss",
+    "from-logits": "a loss and an output that disagree",
+    "training-notes": "what the notes on training say",
+    "ignored-inputs": "inputs that it ignores",
+    "reduced-rank": "a narrow layer",
+    "tied-coefficients": "shared weights",
+    "single-precision": "weights in single precision",
+    "bad-fit": "a table that does not fit the network",
+}
+
+
+def verdict_sentence(likelihood: Likelihood, found: Optimality, topics: Sequence[str] = ()) -> str:
+    """Return the verdict on a network, and which standard errors to use.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    found : Optimality
+    topics : sequence of str
+        Of the caveats: what there is evidence of.
+    """
     estimate = f"{_ESTIMATES.get(likelihood.name, 'maximum-likelihood')} estimate"
     if not found.converged:
         why = _SEPARATED.get(likelihood.name, "the classes are separated")
@@ -71,9 +96,17 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality) -> str:
             else "Its standard errors describe an estimate that it is not: for inference use the "
             "refit (the optimum). "
         )
-        + "Drift comes from stopping early, penalties, dropout, another loss, coefficients that "
-        "the architecture ties to each other, or rows that are not the training data."
+        + "Drift comes from stopping early, penalties, dropout, class weights, another loss, "
+        "coefficients that the architecture ties to each other, or rows that are not the training "
+        "data" + _evidence(topics) + "."
     )
+
+
+def _evidence(topics: Sequence[str]) -> str:
+    told = [cause for topic, cause in _CAUSES.items() if topic in topics]
+    if not told:
+        return ""
+    return f"; here there is evidence of {', '.join(told)} (see the caveats)"
 
 
 def _evaluation(estimate: str, found: Optimality, test: str) -> str:
