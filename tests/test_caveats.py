@@ -63,7 +63,7 @@ def _categories(tmp_path):
 def _single(tmp_path):
     """Least squares to the last digit, but for the rounding of the weights."""
     far = X * 0.01 + 1000.0
-    y = far @ [200.0, -100.0] + RNG.normal(size=N) * 0.01
+    y = far @ [200.0, -100.0] + np.random.default_rng(1).normal(size=N) * 0.001
     best = np.asarray(sm.OLS(y, sm.add_constant(far)).fit().params)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.layers[0].set_weights([best[1:, None], best[:1]])

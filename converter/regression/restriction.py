@@ -24,7 +24,7 @@ from converter.regression.moments import moments_at
 from converter.regression.optimality import Optimality, Optimum, verdict_of
 
 if TYPE_CHECKING:
-    from converter.regression.convert import Prepared
+    from converter.regression.prepared import Prepared
     from converter.weights import Neighbourhood
 
 # Singular values, beside the largest, of directions that are none.

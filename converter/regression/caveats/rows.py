@@ -15,7 +15,7 @@ from converter.regression.moments import Moments
 from converter.regression.optimality import Optimum
 
 if TYPE_CHECKING:
-    from converter.regression.convert import Prepared
+    from converter.regression.prepared import Prepared
 
 # Groups below which clustered standard errors are known to be too small.
 _FEW_GROUPS = 10
