@@ -1,6 +1,6 @@
 """Measure converter beside what a user would use instead, as ratios in one run.
 
-``python benchmarks/run.py [--only abcde] [--size MB] [--repeat N]`` (needs ``converter[test]``).
+``python benchmarks/run.py [--only abcdef] [--size MB] [--repeat N]`` (needs ``converter[test]``).
 
 (a) whole processes on a small model: ``converter inspect`` against ``keras.models.load_model``,
     and ``converter convert`` against a hand-written Keras + numpy + statsmodels script;
@@ -10,7 +10,9 @@
 (d) ONNX graphs of 10,000 and --nodes nodes: fold against loading and probing with onnxruntime;
 (e) regressions of --rows x 30 in memory: convert (the network's own statistics, the optimum and
     its test) against statsmodels' fits, OLS and Logit, and against both fits together; and a
-    multinomial one of ten classes, quantile and Huber's regression.
+    multinomial one of ten classes, quantile and Huber's regression;
+(f) a folder of --models small networks: batch, models a second and the cost of each to the process
+    that writes the ledger, against a loop of load_model over some of them.
 """
 
 from __future__ import annotations
@@ -283,13 +285,48 @@ def regressions(repeat: int, rows: int) -> None:
             line(f"(e) convert, {key}, {rows:,} x 30", time_, both, "statsmodels' OLS + Logit fits")
 
 
+def many_models(count: int) -> None:
+    import shutil
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "models")
+        place.mkdir()
+        for number in range(count):
+            shutil.copy(MODEL, place / f"{number:06}.keras")
+        loop = (
+            "import keras, time; keras.models.load_model(%r); start = time.perf_counter()\n"
+            "for n in range(50): keras.models.load_model('%s/%%06d.keras' %% n)\n"
+            "print((time.perf_counter() - start) / 50)" % (str(MODEL), place)
+        )
+        command = [sys.executable, "-m", "converter", "batch", str(place), "--quiet"]
+        start = time.perf_counter()
+        subprocess.run(
+            [*command, "--ledger", f"{folder}/l.sqlite"], check=True, capture_output=True
+        )
+        ours = (time.perf_counter() - start) / count
+        found = subprocess.run(
+            [sys.executable, "-c", loop], check=True, capture_output=True, text=True
+        )
+        theirs = float(found.stdout.split()[-1])
+        line(
+            f"(f) batch of {count:,}: {1 / ours:.0f} models/s", ours, theirs, "load_model in a loop"
+        )
+        start = time.perf_counter()
+        subprocess.run(
+            [*command, "--ledger", f"{folder}/l.sqlite"], check=True, capture_output=True
+        )
+        again = (time.perf_counter() - start) / count
+        line(f"(f) the same again: {1 / again:.0f} models/s", again, theirs, "load_model in a loop")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=250, help="MB of the large model")
     parser.add_argument("--repeat", type=int, default=5, help="runs that count, per figure")
     parser.add_argument("--nodes", type=int, default=100_000, help="nodes of the large graph")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the regressions")
-    parser.add_argument("--only", default="abcde", help="parts to run")
+    parser.add_argument("--models", type=int, default=10_000, help="models of the batch")
+    parser.add_argument("--only", default="abcdef", help="parts to run")
     given = parser.parse_args()
     parts: dict[str, Callable[[], None]] = {
         "a": lambda: whole_processes(given.repeat),
@@ -297,6 +334,7 @@ def main() -> None:
         "c": lambda: large_models(given.repeat, given.size),
         "d": lambda: many_nodes(min(given.repeat, 3), given.nodes),
         "e": lambda: regressions(given.repeat, given.rows),
+        "f": lambda: many_models(given.models),
     }
     for part in given.only:
         parts[part]()

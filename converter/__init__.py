@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from converter.batches.run import Batch, batch
     from converter.errors import DataError, Finding, ModelFileError, Rejected
     from converter.inspection import Inspection, fold, inspect
     from converter.model import AffineModel
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AffineModel": "converter.model",
+    "Batch": "converter.batches.run",
     "Conversion": "converter.regression.conversion",
     "DataError": "converter.errors",
     "Finding": "converter.errors",
@@ -26,6 +28,7 @@ _HOMES = {
     "ModelFileError": "converter.errors",
     "Rejected": "converter.errors",
     "Verification": "converter.verification",
+    "batch": "converter.batches.run",
     "convert": "converter.regression.convert",
     "fold": "converter.inspection",
     "inspect": "converter.inspection",
@@ -35,6 +38,7 @@ _HOMES = {
 
 __all__ = [
     "AffineModel",
+    "Batch",
     "Conversion",
     "DataError",
     "Finding",
@@ -43,6 +47,7 @@ __all__ = [
     "ModelFileError",
     "Rejected",
     "Verification",
+    "batch",
     "convert",
     "fold",
     "inspect",

@@ -277,6 +277,98 @@ def convert(
     return _REGRESSION
 
 
+@main.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODELS...")
+@click.option(
+    "--data", metavar="TABLE", help="A table for all models; without one they are folded."
+)
+@click.option("--target", metavar="COLUMN", help="Column of the response.")
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Rows of each model, as in SQL: 'store = {id}', with the manifest's columns in braces.",
+)
+@click.option(
+    "--ledger", default="ledger.sqlite", show_default=True, metavar="FILE", help="SQLite file."
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes; by default one a processor.")
+@click.option(
+    "--timeout",
+    type=float,
+    default=600.0,
+    show_default=True,
+    help="Seconds after which a model is given up.",
+)
+@click.option("--retry", is_flag=True, help="Do again what failed.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
+@click.option("--export", metavar="DIR", help="Write the ledger's tables as Parquet and CSV.")
+@click.option("--quiet", is_flag=True, help="Do not show how far the run is.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Option of convert for every model, family=poisson (repeatable).",
+)
+@_json
+@_reported
+def batch(
+    models: Sequence[str],
+    data: str | None,
+    target: str | None,
+    where: str | None,
+    ledger: str,
+    workers: int | None,
+    timeout: float,
+    retry: bool,
+    dask: str | None,
+    export: str | None,
+    quiet: bool,
+    settings: Sequence[str],
+    as_json: bool,
+) -> int:
+    """Fold or convert many MODELS: files, patterns, folders, URLs, or manifests.
+
+    A manifest is CSV, JSON lines or Parquet with a column model and, where wanted, id, data,
+    target, where and options of convert. Everything is recorded in the ledger as it is found; the
+    same command goes on where it was. Exit status: 0 all are regressions, 1 some are not, 2 some
+    failed.
+    """
+    done = converter.batch(
+        models,
+        data,
+        None if target is None else _one_or_more(target),
+        ledger=ledger,
+        where=where,
+        workers=workers,
+        timeout=timeout,
+        retry=retry,
+        dask=dask,
+        export=export,
+        quiet=quiet,
+        **_settings(settings),
+    )
+    if as_json:
+        _print_json(done.to_dict())
+    else:
+        click.echo(str(done))
+    return _TROUBLE if done.failed else _NONE if done.rejected else _REGRESSION
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return options as Python values: numbers, true and false, lists and objects in JSON."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set {pair!r}: expected OPTION=VALUE")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
 def _given(**options: Any) -> dict[str, Any] | None:
     found = {name: value for name, value in options.items() if value is not None}
     return found or None

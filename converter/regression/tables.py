@@ -45,6 +45,11 @@ class Table:
     def names(self) -> list[str]:
         return list(self.columns)
 
+    def taken(self, rows: pa.Table) -> Table:
+        """Return some of the rows, as Arrow has them."""
+        columns = dict(zip(rows.column_names, rows.columns, strict=True))
+        return replace(self, columns=columns, rows=rows.num_rows, index=None, words=None)
+
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as float64, missing values as NaN.
 
@@ -142,6 +147,8 @@ def load(data: Any) -> Table:
     DataError
         If it cannot be read as a table.
     """
+    if isinstance(data, Table):
+        return data
     if isinstance(data, (str, os.PathLike)):
         return _file(Path(data))
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):

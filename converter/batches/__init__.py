@@ -1,0 +1,1 @@
+"""Many models in one run, recorded in a ledger that survives whatever stops the run."""

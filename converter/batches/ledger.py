@@ -1,0 +1,231 @@
+"""The ledger: one SQLite file with everything that a run found, written as it was found.
+
+One transaction for each model, in WAL mode: whenever the run is killed, what is in the file is
+whole. docs/ledger.md describes the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from converter.batches.plan import Job
+from converter.batches.work import FAILED, GLANCE, REGRESSION, REJECTED, Outcome
+from converter.errors import DataError, printable
+
+#: Of the tables; kept in the file as `PRAGMA user_version`.
+SCHEMA = 1
+_MAGIC = 0x636F6E76  # "conv", as `PRAGMA application_id`
+
+_GLANCE_TYPES = {"family": "TEXT", "link": "TEXT", "verdict": "TEXT", "nobs": "INTEGER"}
+_TABLES = f"""
+CREATE TABLE run (
+  id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, jobs INTEGER NOT NULL,
+  version TEXT NOT NULL, python TEXT NOT NULL, request TEXT NOT NULL
+);
+CREATE TABLE model (
+  key TEXT PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, status TEXT NOT NULL,
+  model TEXT NOT NULL, data TEXT, target TEXT, filter TEXT, options TEXT NOT NULL,
+  labels TEXT NOT NULL, question TEXT NOT NULL, sha256 TEXT, data_sha256 TEXT,
+  verdict TEXT, link TEXT, family TEXT, loss TEXT, format TEXT, inputs INTEGER, outputs INTEGER,
+  nobs INTEGER, dropped INTEGER, findings TEXT, seconds REAL, finished TEXT NOT NULL
+);
+CREATE TABLE regression (
+  key TEXT NOT NULL REFERENCES model ON DELETE CASCADE, output TEXT NOT NULL,
+  {", ".join(f"{name} {_GLANCE_TYPES.get(name, 'REAL')}" for name in GLANCE)},
+  converged INTEGER, sentence TEXT, PRIMARY KEY (key, output)
+) WITHOUT ROWID;
+CREATE TABLE coefficient (
+  key TEXT NOT NULL REFERENCES model ON DELETE CASCADE, output TEXT NOT NULL,
+  outcome TEXT NOT NULL DEFAULT '', term TEXT NOT NULL, coef REAL, bse REAL, statistic REAL,
+  p REAL, low REAL, high REAL, optimum REAL, optimum_bse REAL, drift REAL
+);
+CREATE INDEX coefficient_key ON coefficient (key);
+CREATE TABLE caveat (
+  key TEXT NOT NULL REFERENCES model ON DELETE CASCADE, output TEXT NOT NULL,
+  topic TEXT NOT NULL, sentence TEXT NOT NULL
+);
+CREATE INDEX caveat_key ON caveat (key);
+CREATE TABLE failure (
+  key TEXT PRIMARY KEY REFERENCES model ON DELETE CASCADE, kind TEXT NOT NULL,
+  sentence TEXT NOT NULL, detail TEXT NOT NULL
+);
+PRAGMA user_version = {SCHEMA};
+PRAGMA application_id = {_MAGIC};
+"""
+#: The tables that `export` writes, and how.
+EXPORTS = {
+    "models": "SELECT * FROM model ORDER BY key",
+    "glance": "SELECT * FROM regression ORDER BY key, output",
+    "tidy": "SELECT * FROM coefficient ORDER BY rowid",
+    "caveats": "SELECT * FROM caveat ORDER BY rowid",
+    "failures": "SELECT * FROM failure ORDER BY key",
+}
+
+
+class Ledger:
+    """An open ledger.
+
+    Parameters
+    ----------
+    path : path-like
+        Made if it is not there.
+
+    Raises
+    ------
+    DataError
+        If the file is something else, or of another version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        shown = printable(str(path))
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            magic = self._db.execute("PRAGMA application_id").fetchone()[0]
+            empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.Error as error:
+            raise DataError(f"{shown}: cannot be used as a ledger: {error}") from None
+        if not empty and (magic != _MAGIC or version != SCHEMA):
+            self._db.close()
+            what = f"is a ledger of version {version}" if magic == _MAGIC else "is no ledger"
+            raise DataError(f"{shown}: {what}; name another file with ledger= (--ledger)")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if empty:
+            self._db.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        self._columns = {
+            name: {row[1] for row in self._db.execute(f"PRAGMA table_info({name})")}
+            for name in ("model", "regression", "coefficient", "caveat", "failure")
+        }
+        self._run = 0
+
+    def close(self) -> None:
+        """Close the file; what belongs to it only while it is open is folded into it."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+    def begin(self, jobs: int, request: Mapping[str, Any]) -> None:
+        """Record the start of a run."""
+        from converter import __version__
+
+        text = json.dumps(request, default=str)
+        cursor = self._db.execute(
+            "INSERT INTO run (started, jobs, version, python, request) VALUES (?, ?, ?, ?, ?)",
+            (_now(), jobs, __version__, sys.version.split()[0], text),
+        )
+        self._run = int(cursor.lastrowid or 0)
+
+    def end(self) -> None:
+        """Record that a run came to its end."""
+        self._db.execute("UPDATE run SET finished = ? WHERE id = ?", (_now(), self._run))
+
+    def known(self, retry: bool = False) -> dict[str, tuple[str, str, str]]:
+        """Return question and digests of every job that is done, by key.
+
+        Parameters
+        ----------
+        retry : bool
+            Leave out those that failed; files that could not be read are always left out.
+        """
+        rows = self._db.execute(
+            "SELECT m.key, question, sha256, data_sha256 FROM model m LEFT JOIN failure f "
+            "USING (key) WHERE f.kind IS NULL OR (? AND f.kind <> 'file')",
+            (not retry,),
+        )
+        return {key: (asked, model or "", data or "") for key, asked, model, data in rows}
+
+    def write(self, job: Job, question: str, made: Outcome) -> None:
+        """Record what became of a job, in place of what was known of it."""
+        row = {
+            "key": job.key,
+            "run": self._run,
+            "status": made.status,
+            "model": job.model,
+            "data": job.data,
+            "target": None if job.target is None else json.dumps(job.target),
+            "filter": job.where,
+            "options": json.dumps(job.options, default=str),
+            "labels": json.dumps(job.labels, default=str),
+            "question": question,
+            "finished": _now(),
+            **made.model,
+        }
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute("DELETE FROM model WHERE key = ?", (job.key,))
+            self._insert("model", [row])
+            self._insert("regression", made.regressions, job.key)
+            self._insert("coefficient", made.coefficients, job.key)
+            self._insert("caveat", made.caveats, job.key)
+            self._insert("failure", [made.failure] if made.failure else [], job.key)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, table: str, rows: list[dict[str, Any]], key: str | None = None) -> None:
+        if not rows:
+            return
+        if key is not None:
+            rows = [{"key": key, **row} for row in rows]
+        names = [name for name in rows[0] if name in self._columns[table]]
+        places = ", ".join("?" * len(names))
+        self._db.executemany(
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})",
+            [tuple(_stored(row.get(name)) for name in names) for row in rows],
+        )
+
+    def statuses(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return how many of some models are regressions, rejected, failed."""
+        wanted, counts = set(keys), {REGRESSION: 0, REJECTED: 0, FAILED: 0}
+        for key, status in self._db.execute("SELECT key, status FROM model"):
+            if key in wanted:
+                counts[status] += 1
+        return counts
+
+    def frame(self, name: str) -> Any:
+        """Return a table of `EXPORTS` as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.read_sql_query(EXPORTS[name], self._db)
+
+    def export(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write every table as Parquet and CSV; returns the files."""
+        from converter.files import write_atomically
+
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name in EXPORTS:
+            table = self.frame(name)
+            text = table.to_csv(index=False).encode()
+            write_atomically(place / f"{name}.parquet", table.to_parquet)
+            write_atomically(place / f"{name}.csv", partial(_put, text))
+            written += [place / f"{name}.parquet", place / f"{name}.csv"]
+        return written
+
+
+def _put(text: bytes, file: BinaryIO) -> None:
+    file.write(text)
+
+
+def _stored(value: Any) -> Any:
+    """Return a value as SQLite has it: of text, nothing that is not Unicode."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,108 @@
+"""Those who do the work: processes of this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from converter.batches import work
+from converter.batches.plan import Job
+from converter.batches.work import Outcome
+
+# Threads of the linear algebra in each worker: the workers are as many as the processors.
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
+
+#: Jobs, and of each the digests of model and table that the ledger knows.
+Task = Sequence[tuple[Job, tuple[str, str] | None]]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Workers.
+
+    Parameters
+    ----------
+    submit : callable
+        Gives them a task.
+    workers : int
+        How many there are.
+    lost : callable
+        From the exception of a task that did not come back to the kind of failure and a sentence.
+    """
+
+    submit: Callable[[Task], Future[list[Outcome]]]
+    workers: int
+    lost: Callable[[BaseException], tuple[str, str]]
+
+
+def workers_of(dask: Any, workers: int | None, timeout: float) -> AbstractContextManager[Pool]:
+    """Return a pool of processes, or of a cluster's workers; see `converter.batch`."""
+    if dask is None:
+        return _processes(workers or _processors(), timeout)
+    from converter.batches.cluster import cluster
+
+    return cluster(dask, timeout)
+
+
+def slow(timeout: float) -> tuple[str, str]:
+    """Return the failure of a job that took too long."""
+    return "timeout", f"took longer than {timeout:g} s and was stopped"
+
+
+def _processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def _processes(workers: int, timeout: float) -> Iterator[Pool]:
+    """Yield a pool of processes of this machine."""
+    import multiprocessing
+
+    from pebble import ProcessExpired, ProcessPool
+
+    def lost(error: BaseException) -> tuple[str, str]:
+        if isinstance(error, TimeoutError):
+            return slow(timeout)
+        if isinstance(error, ProcessExpired):
+            return "died", f"the worker process died (exit code {error.exitcode})"
+        return "internal", f"{type(error).__name__}: {error}"
+
+    with _environment(dict.fromkeys(_ONE_THREAD, "1")):
+        pool = ProcessPool(
+            max_workers=workers,
+            initializer=_started,
+            context=multiprocessing.get_context("spawn"),
+        )
+        try:
+            yield Pool(
+                lambda task: pool.schedule(work.do, args=(task,), timeout=timeout), workers, lost
+            )
+            pool.close()  # type: ignore[no-untyped-call]
+        except BaseException:
+            pool.stop()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.join()
+
+
+def _started() -> None:
+    """Leave Ctrl-C to the process that writes the ledger."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update({name: value for name, value in settings.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
