@@ -194,6 +194,7 @@ def fold(
 )
 @click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC.")
 @click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian).")
+@click.option("--where", metavar="CONDITION", help="Which rows, as in SQL: 'store = 3'.")
 @click.option("--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True)
 @click.option(
     "--base",
@@ -227,6 +228,7 @@ def convert(
     groups: str | None,
     maxlags: int | None,
     weights: str | None,
+    where: str | None,
     missing: str,
     base: Sequence[str],
     unseen: bool,
@@ -257,6 +259,7 @@ def convert(
         target_scaler=scale_target,
         base=_bases(base),
         signature=signature,
+        where=where,
         training_data=not unseen,
         restricted=restricted,
     )
@@ -291,7 +294,7 @@ def convert(
 @click.option(
     "--ledger", default="ledger.sqlite", show_default=True, metavar="FILE", help="SQLite file."
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes; by default one a processor.")
+@click.option("--workers", type=click.IntRange(0), help="Processes; by default one a processor.")
 @click.option(
     "--timeout",
     type=float,

@@ -22,7 +22,7 @@ from conftest import FIXTURES
 
 import converter
 from converter.batches.plan import plan
-from converter.batches.where import condition, fill
+from converter.regression.where import condition, fill
 
 MODELS = ("longley_linear.keras", "diabetes_l2.onnx", "spector_logistic.h5")
 LONGLEY = FIXTURES / "longley.csv"
@@ -484,3 +484,64 @@ def test_dask_cluster_with_a_worker_killed(hanging, tmp_path):
         .sort_values(columns[:3], ignore_index=True),
         local.tidy()[columns].sort_values(columns[:3], ignore_index=True),
     )
+
+
+def _partitioned(tmp_path):
+    rows = _shops(tmp_path)
+    for shop, own in rows.groupby("shop"):
+        place = tmp_path / "parts" / f"shop={shop}"
+        place.mkdir(parents=True)
+        own.drop(columns="shop").to_parquet(place / "rows.parquet")
+    return rows
+
+
+def test_rows_of_partitions(tmp_path):
+    rows = _partitioned(tmp_path)
+    path, features = tmp_path / "shop_1.keras", list(rows.columns[1:7])
+    own = rows[rows.shop == 1]
+    expected = converter.convert(path, own, "TOTEMP", features=features)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    tables = (tmp_path / "parts", tmp_path / "rows.parquet", tmp_path / "rows.csv", rows)
+    for table in (*tables, pa.table(rows), {name: rows[name].to_numpy() for name in rows}):
+        made = converter.convert(path, table, "TOTEMP", features=features, where="shop = 1")
+        np.testing.assert_allclose(made.results.bse, expected.results.bse, rtol=1e-12)
+        grouped = converter.convert(
+            *(path, table, "TOTEMP"),
+            features=features,
+            where="shop <> 0",
+            cov_type="cluster",
+            cov_kwds={"groups": "shop"},
+        )
+        assert grouped.nobs == 60
+    done = converter.batch(
+        tmp_path / "manifest.csv",
+        tmp_path / "parts",
+        "TOTEMP",
+        where="shop = {id}",
+        ledger=tmp_path / "l.sqlite",
+        features=features,
+        workers=0,
+    )
+    assert done.regressions == 3
+    with pytest.raises(converter.DataError, match="no row has shop = 9"):
+        converter.convert(path, rows, "TOTEMP", where="shop = 9")
+    with pytest.raises(converter.DataError, match="is no int64"):
+        converter.convert(path, rows, "TOTEMP", where="shop = 'x'")
+
+
+def test_models_and_tables_behind_urls(tmp_path):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/nets/a.keras", (FIXTURES / MODELS[0]).read_bytes())
+    memory.pipe("/rows/longley.csv", LONGLEY.read_bytes())
+    done = converter.batch(
+        "memory://nets",
+        "memory://rows/longley.csv",
+        "TOTEMP",
+        ledger=tmp_path / "l.sqlite",
+        workers=0,
+    )
+    assert done.regressions == 1, done.failures().sentence[0]
+    made = converter.convert(FIXTURES / MODELS[0], LONGLEY, "TOTEMP")
+    np.testing.assert_allclose(done.tidy().bse, made.tidy().std_error, rtol=1e-12)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from converter.batches.where import fill
 from converter.errors import DataError, printable
 from converter.regression.tables import listed
+from converter.regression.where import fill
 
 #: Options of `converter.convert` that a manifest may give for each model.
 OPTIONS = frozenset(

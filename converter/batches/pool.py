@@ -42,6 +42,8 @@ class Pool:
 
 def workers_of(dask: Any, workers: int | None, timeout: float) -> AbstractContextManager[Pool]:
     """Return a pool of processes, or of a cluster's workers; see `converter.batch`."""
+    if workers == 0:
+        return _here()
     if dask is None:
         return _processes(workers or _processors(), timeout)
     from converter.batches.cluster import cluster
@@ -57,6 +59,18 @@ def slow(timeout: float) -> tuple[str, str]:
 def _processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def _here() -> Iterator[Pool]:
+    """Yield this process itself, which nothing guards from what a model does to it."""
+
+    def submit(task: Task) -> Future[list[Outcome]]:
+        done: Future[list[Outcome]] = Future()
+        done.set_result(work.do(task))
+        return done
+
+    yield Pool(submit, 1, lambda error: ("internal", str(error)))
 
 
 @contextmanager

@@ -129,7 +129,8 @@ def batch(
         Which rows each model takes, as in SQL: ``"store = {id}"``, with the manifest's columns,
         ``{id}``, ``{stem}`` (the model file's name without its suffix) and ``{model}`` in braces.
     workers : int, optional
-        Processes; by default one for each processor.
+        Processes; by default one for each processor. 0 does the work in this process, where
+        nothing stops a model that takes too long.
     timeout : float
         Seconds after which a model is given up.
     retry : bool
@@ -155,8 +156,8 @@ def batch(
     DataError
         If a manifest cannot be read, or the ledger is none.
     """
-    if timeout <= 0 or (workers is not None and workers < 1):
-        raise ValueError("timeout and workers must be above 0")
+    if timeout <= 0 or (workers is not None and workers < 0):
+        raise ValueError("timeout must be above 0, and workers not below it")
     jobs = plan(models, data=data, target=target, where=where, options=options)
     book = Ledger(ledger)
     try:

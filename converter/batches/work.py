@@ -124,7 +124,9 @@ def _made(job: Job, path: str) -> Outcome:
     }
     if isinstance(options.get("base"), str):
         options["base"] = json.loads(options["base"])
-    made = convert(path, _rows(job), job.target, cov_kwds=kwds or None, **options)
+    with _local(job.data) as table:
+        rows = _rows(job, table)
+        made = convert(path, rows, job.target, cov_kwds=kwds or None, where=job.where, **options)
     parts = dict(made) if isinstance(made, JointConversion) else {"": made}
     outcome = Outcome(job.key, REGRESSION, _facts([one.model for one in parts.values()]))
     first = next(iter(parts.values()))
@@ -242,29 +244,25 @@ def _table_digest(data: str | None) -> str:
         return _digests[stamp]
 
 
-def _rows(job: Job) -> Any:
-    """Return the rows of a job's table."""
-    import pyarrow as pa
-
-    from converter.batches.where import matching
+def _rows(job: Job, path: str) -> Any:
+    """Return a job's table: the file itself if it is large, else what is kept for the next job."""
     from converter.regression.tables import load
 
     assert job.data is not None
-    with _local(job.data) as path:
-        try:
-            stamp = _stamp(path) if path == job.data else (job.data,)
-        except OSError:
-            return load(path)  # which says what is wrong
-        table = _tables.pop(stamp, None)
-        if table is None:
-            table = load(path)
-        _tables[stamp] = table
+    try:
+        stamp = _stamp(path) if path == job.data else (job.data,)
+        large = os.path.isdir(path) or os.path.getsize(path) > _KEPT // 4
+    except OSError:
+        return path  # of which is said what is wrong when it is read
+    if large:
+        return path
+    table = _tables.pop(stamp, None)
+    if table is None:
+        table = load(path)
+    _tables[stamp] = table
     while len(_tables) > 1 and sum(_size(one) for one in _tables.values()) > _KEPT:
         _tables.popitem(last=False)
-    if job.where is None:
-        return table
-    whole = pa.table(dict(table.columns))
-    return table.taken(matching(whole, job.where, table.source))
+    return table
 
 
 def _size(table: Table) -> int:

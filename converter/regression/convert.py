@@ -28,6 +28,7 @@ from converter.regression.prepared import Prepared, prepare
 from converter.regression.restriction import Restriction, restrict
 from converter.regression.robust import MEstimator
 from converter.regression.scaling import part_of_scaler, scalers_of
+from converter.regression.tables import load
 
 if TYPE_CHECKING:
     from converter.weights import Neighbourhood
@@ -54,6 +55,7 @@ def convert(
     signature: str | None = None,
     training_data: bool = True,
     restricted: bool = False,
+    where: str | None = None,
 ) -> Conversion | JointConversion:
     """Turn a saved network and a table into a statsmodels regression.
 
@@ -102,6 +104,9 @@ def convert(
         Count as parameters only what the architecture can move, and compare with the best that it
         can reach: inputs that it ignores, shared weights, layers narrower than inputs and outputs.
         The coefficients that it can reach are taken to be a plane at the saved weights.
+    where : str, optional
+        Which rows of the table, as in SQL: comparisons of columns with constants, under AND, OR,
+        NOT. Of Parquet files only what can hold such rows is read.
 
     Returns
     -------
@@ -119,8 +124,15 @@ def convert(
     ValueError
         If an argument is not acceptable.
     """
+    around = _around(model, output, signature)
+    if restricted and around is None:
+        raise ValueError(
+            "restricted=True moves the network's weights: give the path of its file, not the "
+            "folded model"
+        )
+    parts = _parts(_folded(model, output, signature), family)
     request = Request(
-        data=data,
+        data=load(data, where),  # once, for all outputs
         features=features,
         weights=weights,
         missing=missing,
@@ -131,13 +143,6 @@ def convert(
         cov_kwds=cov_kwds,
         training_data=training_data,
     )
-    around = _around(model, output, signature)
-    if restricted and around is None:
-        raise ValueError(
-            "restricted=True moves the network's weights: give the path of its file, not the "
-            "folded model"
-        )
-    parts = _parts(_folded(model, output, signature), family)
     asked = _Asked(parts, request, target, family)
     prepared = asked.prepared
     restrictions: list[Restriction | None] = [None] * len(prepared)

@@ -45,11 +45,6 @@ class Table:
     def names(self) -> list[str]:
         return list(self.columns)
 
-    def taken(self, rows: pa.Table) -> Table:
-        """Return some of the rows, as Arrow has them."""
-        columns = dict(zip(rows.column_names, rows.columns, strict=True))
-        return replace(self, columns=columns, rows=rows.num_rows, index=None, words=None)
-
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as float64, missing values as NaN.
 
@@ -133,20 +128,26 @@ def label_of(value: Any) -> str:
     return str(value)
 
 
-def load(data: Any) -> Table:
+def load(data: Any, where: str | None = None) -> Table:
     """Read a table.
 
     Parameters
     ----------
     data : path-like, DataFrame (pandas, polars), Arrow table, mapping, or array-like
-        A path names a CSV, Parquet or Arrow IPC file, told apart by content. Arrays have shape
-        (n, columns) or more axes, which are flattened.
+        A path names a CSV, Parquet or Arrow IPC file, told apart by content, or a folder of
+        Parquet files, perhaps partitioned (``store=1/..``). Arrays have shape (n, columns) or
+        more axes, which are flattened.
+    where : str, optional
+        Which rows, as in SQL; see `converter.regression.where`. Of Parquet files only row groups
+        and partitions that can hold such rows are read.
 
     Raises
     ------
     DataError
         If it cannot be read as a table.
     """
+    if where is not None:
+        return _chosen(data, where)
     if isinstance(data, Table):
         return data
     if isinstance(data, (str, os.PathLike)):
@@ -162,9 +163,82 @@ def load(data: Any) -> Table:
     return _array(data)
 
 
+def _chosen(data: Any, where: str) -> Table:
+    """Read the rows of a table that meet a condition."""
+    from converter.regression.where import condition, matching
+
+    if isinstance(data, (str, os.PathLike)) and _is_parquet(Path(data)):
+        shown = printable(os.fspath(data))
+        try:
+            dataset = _dataset(Path(data))
+            found = dataset.to_table(filter=condition(where, dataset.schema, shown))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{shown}: cannot be read as a table: {_reason(error)}") from None
+        return _arrow(_some(found, where, shown), shown)
+    table = load(data)
+    columns = {name: _arrow_column(name, one, table.source) for name, one in table.columns.items()}
+    rows = pa.table({**columns, _PLACE: pa.array(np.arange(table.rows))})
+    found = _some(matching(rows, where, table.source), where, table.source)
+    places = found[_PLACE].to_numpy()
+    taken = {name: found[name] for name in columns}
+    index = None if table.index is None else table.index[places]
+    words = table.words
+    return replace(
+        table,
+        columns=taken,
+        rows=found.num_rows,
+        index=index,
+        words=None if words is None else lambda name: words(name).take(pa.array(places)),
+    )
+
+
+def _arrow_column(name: str, column: Any, source: str) -> Any:
+    if isinstance(column, (pa.ChunkedArray, pa.Array)):
+        return column
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(
+            f"{source}: column {printable(name)!r} holds values of several kinds, which where "
+            f"cannot compare: {_reason(error)}"
+        ) from None
+
+
+# A column for the places of rows, whose name no user's column has.
+_PLACE = "\0place"
+
+
+def _some(table: pa.Table, where: str, source: str) -> pa.Table:
+    if not table.num_rows:
+        raise DataError(f"{source}: no row has {printable(where)}")
+    return table
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            return True
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False
+
+
+def _dataset(path: Path) -> Any:
+    from pyarrow import dataset
+
+    return dataset.dataset(path, format="parquet", partitioning="hive")
+
+
+def _reason(error: Exception) -> str:
+    return printable(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
 def _file(path: Path) -> Table:
     shown = printable(str(path))
     try:
+        if path.is_dir():
+            return _arrow(_dataset(path).to_table(), shown)
         if not path.is_file():
             raise DataError(f"{shown}: there is no such file")
         with path.open("rb") as file:
@@ -193,8 +267,7 @@ def _file(path: Path) -> Table:
     except UnicodeDecodeError:
         raise DataError(f"{shown}: {_NOT_UTF8}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{shown}: cannot be read as a table: {printable(reason)}") from None
+        raise DataError(f"{shown}: cannot be read as a table: {_reason(error)}") from None
 
 
 def _csv(path: Path, head: bytes) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:
