@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import qr
 
 from converter.errors import ModelFileError, NotAffine, Rejected
 from converter.formats import read
@@ -92,26 +93,24 @@ class Neighbourhood:
         network = replace(self.network, nodes=nodes, constants=constants)
         return fold_network_each(network, self.network.path, self.output)
 
-    def tangent(
-        self, reading: Reading, metric: np.ndarray, seed: int = 0
-    ) -> tuple[np.ndarray, tuple[str, ...]]:
+    def tangent(self, reading: Reading, seed: int = 0) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return directions in which the coefficients can move.
+
+        Each array of weights is moved by itself, and coefficients are measured by how far they
+        move, so that neither units nor the size of the saved weights decide what counts.
 
         Parameters
         ----------
         reading : callable
             From the models of the outputs to the coefficients, shape (p,).
-        metric : ndarray, shape (m, p)
-            What makes coefficients in different units comparable: a square root of the
-            information.
         seed : int
             Of the random directions in which the weights are moved.
 
         Returns
         -------
         directions : ndarray, shape (p, k)
-            Orthonormal behind the metric; k is the number of parameters that the architecture
-            has.
+            In each, one coefficient moves that does in no other; k is the number of parameters
+            that the architecture has.
         notes : tuple of str
             What else the reader should know.
 
@@ -128,23 +127,25 @@ class Neighbourhood:
         rng = np.random.default_rng(seed)
         movable, fixed = self._movable(rng)
         params = reading(self.refold({}))
-        # Coefficients are rounded, and their differences divided by the step.
-        noise = np.finfo(float).eps / _STEP * float(np.linalg.norm(np.abs(metric) @ np.abs(params)))
+        sizes = [float(np.sqrt(np.mean(one**2))) for one in movable.values()]
+        # A bias may be a rounding error: it is moved as far as other weights are.
+        usual = float(np.median([size for size in sizes if size > 0] or [1.0]))
         found: list[np.ndarray] = []
-        while movable:
-            for _ in range(max(len(found) // 2, 8)):
-                found.append(self._derivative(movable, reading, rng))
-            columns = np.column_stack(found)
-            lengths = np.linalg.norm(metric @ columns, axis=0)
-            columns = columns / np.where(lengths > 0, lengths, 1.0)
-            _, s, vt = np.linalg.svd(metric @ columns, full_matrices=False)
-            if not s[0] > 0:
-                break
-            least = max(_NONE, noise / float(np.median(lengths))) * s[0]
-            rank = int((s > least).sum())
-            if rank + _SPARE <= len(found) or rank == len(columns):
-                return columns @ (vt[:rank].T / s[:rank]), fixed
-        return np.zeros((len(params), 0)), fixed
+        rank = 0
+        for (key, array), size in zip(movable.items(), sizes, strict=True):
+            reach, tried = max(size, usual), 0
+            while rank < len(params) and tried < array.size + _SPARE:
+                count = min(max(tried // 2, _SPARE + 1), array.size + _SPARE - tried)
+                for _ in range(count):
+                    way = reach * rng.standard_normal(array.shape)
+                    found.append(self._derivative({key: array}, {key: way}, reading))
+                tried += count
+                before, rank = rank, span(np.column_stack(found), params).shape[1]
+                if rank - before < count:
+                    break
+        if not found:
+            return np.zeros((len(params), 0)), fixed
+        return span(np.column_stack(found), params), fixed
 
     def rounded(self, reading: Reading, count: int = 3, seed: int = 0) -> list[np.ndarray]:
         """Return coefficients of networks whose weights are rounded otherwise.
@@ -170,16 +171,12 @@ class Neighbourhood:
         return found
 
     def _derivative(
-        self, movable: dict[int, np.ndarray], reading: Reading, rng: np.random.Generator
+        self, arrays: dict[int, np.ndarray], ways: dict[int, np.ndarray], reading: Reading
     ) -> np.ndarray:
-        """Return the derivative of the coefficients along a random direction of the weights."""
-        direction = {
-            key: rng.standard_normal(one.shape) * (float(np.sqrt(np.mean(one**2))) or 1.0)
-            for key, one in movable.items()
-        }
+        """Return the derivative of the coefficients as weights move."""
         total: np.ndarray | float = 0.0
         for step, weight in _STENCIL:
-            moved = {key: movable[key] + step * _STEP * way for key, way in direction.items()}
+            moved = {key: arrays[key] + step * _STEP * way for key, way in ways.items()}
             total = total + weight * reading(self.refold(moved))
         return np.asarray(total) / _STEP
 
@@ -202,6 +199,37 @@ class Neighbourhood:
         except (Rejected, NotAffine, ModelFileError, ValueError):
             return False
         return True
+
+
+def span(columns: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
+    """Return a basis of what some directions span, in which each has a coefficient of its own.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (p, n)
+    params : ndarray, shape (p,), optional
+        The coefficients of which they are numerical derivatives, and as exact as these.
+
+    Returns
+    -------
+    ndarray, shape (p, k)
+    """
+    reach = np.abs(columns).max(axis=1, initial=0.0)
+    # Coefficients are rounded, and their differences divided by the step.
+    rounding = 0.0 if params is None else 4.0 * np.finfo(float).eps / _STEP * np.abs(params)
+    moved = reach > rounding
+    unit = np.where(moved, reach, 1.0)
+    scaled = np.where(moved[:, None], columns / unit[:, None], 0.0)
+    lengths = np.linalg.norm(scaled, axis=0)
+    scaled = scaled[:, lengths > 0] / lengths[lengths > 0]
+    if not scaled.size:
+        return np.zeros((len(columns), 0))
+    u, s, _ = np.linalg.svd(scaled, full_matrices=False)
+    noise = float(np.max((rounding / unit)[moved])) if params is not None else 0.0
+    basis = u[:, s > max(_NONE, noise) * s[0]]
+    _, _, pivots = qr(basis.T, mode="economic", pivoting=True)
+    basis = basis @ np.linalg.inv(basis[pivots[: basis.shape[1]]])
+    return np.asarray(basis * np.where(moved, reach, 0.0)[:, None])
 
 
 def _trained(network: Network) -> dict[int, np.ndarray]:

@@ -325,3 +325,51 @@ def test_what_cannot_be_restricted_says_so(tmp_path, rows):
     path = _bottleneck(tmp_path / "m.onnx", coef, intercept)
     with pytest.raises(ValueError, match="share parameters"):
         converter.convert(path, X, np.column_stack([y, X[:, 0]]), restricted=True, cov_type="HC1")
+
+
+@pytest.mark.parametrize("bias", [0.0, 1e-30, 1e-9, 1e-5, 0.1, 1e4])
+def test_size_of_a_weight_decides_nothing(tmp_path, rows, bias):
+    """Training leaves biases of 1e-9 where the target is centred: they are parameters."""
+    X, y = rows
+    layers = keras.layers
+    hidden, last = layers.Dense(4, use_bias=False), layers.Dense(1)
+    model = keras.Sequential([keras.Input((6,)), hidden, last])
+    last.set_weights([last.get_weights()[0], np.array([bias])])
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.keras")
+    made = converter.convert(tmp_path / "m.keras", X, y, restricted=True)
+    assert made.parameters == 7
+    np.testing.assert_allclose(made.refit.bse, sm.OLS(y, sm.add_constant(X)).fit().bse, rtol=1e-9)
+
+
+def test_units_of_the_columns_decide_nothing(tmp_path, rows):
+    """A kernel over columns of 1e6 and of 1e-4, with a shared weight."""
+    X, y = rows
+    scale = np.array([1e6, 1e6, 1e-4, 1e-4, 1.0, 1e3])
+    # Pairs share a weight: x1 with x2, x3 with x4.
+    pairs = np.array(
+        [[1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]
+    )
+    small = sm.OLS(y, sm.add_constant((X * scale) @ pairs)).fit()
+    nodes = [
+        helper.make_node("MatMul", ["x", "shares"], ["s"]),
+        helper.make_node("Gemm", ["s", "w", "b"], ["y"]),
+    ]
+    best = np.asarray(small.params)
+    path = _onnx(
+        tmp_path / "m.onnx",
+        nodes,
+        {"w": best[1:, None], "b": best[:1]},
+        [("x", ["n", 6])],
+        [("y", ["n", 1])],
+    )
+    model = onnx.load(path)
+    whole = numpy_helper.from_array(pairs.astype(np.int64), "pairs")
+    model.graph.initializer.append(whole)  # whole numbers are constants, not weights
+    cast = helper.make_node("Cast", ["pairs"], ["shares"], to=TensorProto.DOUBLE)
+    model.graph.node.insert(0, cast)
+    onnx.save(model, path)
+    made = converter.convert(path, X * scale, y, restricted=True)
+    assert made.parameters == 5
+    np.testing.assert_allclose(made.results.bse.iloc[[0, 1, 3, 5, 6]], small.bse, rtol=1e-6)
+    assert made.optimality.max_drift < 1e-4  # of statsmodels, in such units

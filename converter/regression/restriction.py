@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+from scipy.linalg import block_diag
 
 from converter.errors import DataError
 from converter.model import AffineModel
 from converter.regression.moments import moments_at
 from converter.regression.optimality import Optimality, Optimum, verdict_of
+from converter.weights import span
 
 if TYPE_CHECKING:
     from converter.regression.prepared import Prepared
     from converter.weights import Neighbourhood
 
 # Singular values, beside the largest, of directions that are none.
-_NONE = 1e-8
+_NONE = 1e-11
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,9 @@ def restrict(
     DataError
         If outputs share parameters in a way for which there is no covariance.
     """
-    factors = [one.moments.design.astype(np.float64) for one in prepared]
-    metric = _block_diagonal(factors)
-    tangent, notes = around.tangent(lambda models: np.concatenate(reading(models)), metric)
+    tangent, notes = around.tangent(lambda models: np.concatenate(reading(models)))
     ends = np.cumsum([len(one.params) for one in prepared])[:-1]
-    bases = [
-        _basis(rows, factor) for rows, factor in zip(np.split(tangent, ends), factors, strict=True)
-    ]
+    bases = [tangent] if len(prepared) == 1 else [span(rows) for rows in np.split(tangent, ends)]
 
     def restriction(one: Prepared, basis: np.ndarray) -> Restriction:
         free = basis.shape[1] == len(one.params)
@@ -111,13 +109,12 @@ def restrict(
     found = [restriction(one, basis) for one, basis in zip(prepared, bases, strict=True)]
     if len(prepared) == 1 or tangent.shape[1] == sum(basis.shape[1] for basis in bases):
         return found
-    return _together(prepared, tangent, metric, found)
+    return _together(prepared, tangent, found)
 
 
 def _together(
     prepared: Sequence[Prepared],
     tangent: np.ndarray,
-    metric: np.ndarray,
     alone: Sequence[Restriction],
 ) -> list[Restriction]:
     """Estimate outputs that share parameters, by least squares over all of them."""
@@ -142,7 +139,9 @@ def _together(
         )
     moments = [one.moments for one in prepared]
     rows, count = len(first.design.y), len(prepared)
-    basis, sizes, axes = np.linalg.svd(metric @ tangent, full_matrices=False)
+    factor = np.asarray(block_diag(*(one.design.astype(np.float64) for one in moments)))
+    tangent = tangent / np.linalg.norm(factor @ tangent, axis=0)
+    basis, sizes, axes = np.linalg.svd(factor @ tangent, full_matrices=False)
     kept = sizes > _NONE * sizes[0]
     # Coefficients of an orthonormal basis of the plane, and back to those of the terms.
     basis, back = basis[:, kept], tangent @ (axes[kept].T / sizes[kept])
@@ -201,18 +200,3 @@ def _together(
             )
         )
     return made
-
-
-def _basis(directions: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Return independent directions, orthonormal behind the factor."""
-    _, sizes, axes = np.linalg.svd(factor @ directions, full_matrices=False)
-    if not sizes.size or not sizes[0] > 0:
-        return directions[:, :0]
-    kept = sizes > _NONE * sizes[0]
-    return np.asarray(directions @ (axes[kept].T / sizes[kept]))
-
-
-def _block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
-    from scipy.linalg import block_diag
-
-    return np.asarray(block_diag(*blocks))
