@@ -100,10 +100,12 @@ def _trained(**facts):
 #: How each comes about.
 CASES = {
     "bad-fit": lambda _: topics(line(50.0), X, Y),
+    "perfect-fit": lambda _: topics(line(), X, 1.0 + X @ [2.0, -1.0]),
     "evaluation": lambda _: topics(line(), X, Y, training_data=False),
     "quantile-errors": lambda _: topics(line(loss=Loss("mean_absolute_error")), X, Y),
     "huber-errors": lambda _: topics(line(loss=Loss("huber")), X, Y),
     "loss-not-recorded": lambda _: topics(line(loss=None), X, Y),
+    "unknown-loss": lambda _: topics(line(loss=Loss("my_loss")), X, Y),
     "label-smoothing": lambda _: topics(
         logit(loss=Loss("binary_crossentropy", {"label_smoothing": 0.1})), X, BINARY
     ),
@@ -114,7 +116,9 @@ CASES = {
     "zero-one-target": lambda _: topics(line(0.5, (0.1, -0.1)), X, BINARY),
     "penalty": lambda _: _trained(penalties=(("dense", "L2(0.01) on the kernel"),)),
     "noise-layers": lambda _: _trained(stochastic=(("drop", "Dropout"),)),
-    "training-notes": lambda _: _trained(notes=("layer a was frozen",)),
+    "frozen-weights": lambda _: _trained(notes=("layer a was frozen: its weights were not ..",)),
+    "weight-decay": lambda _: _trained(notes=("the optimiser decayed the weights",)),
+    "training-notes": lambda _: _trained(notes=("layer a was trained under a constraint",)),
     "network-notes": lambda _: topics(line(notes=("output 'b' holds labels",)), X, Y),
     "restricted": _restricted,
     "ignored-inputs": lambda _: topics(line(slopes=(2.0, 0.0)), X, Y),
@@ -167,7 +171,7 @@ def test_every_topic_has_a_section():
 def test_verdict_names_what_there_is_evidence_of():
     training = Training(penalties=(("dense", "L2(0.01) on the kernel"),))
     made = converter.convert(line(3.0, training=training, loss=Loss("log_cosh")), X, Y)
-    assert "evidence of penalties, another loss" in made.verdict_sentence
+    assert "evidence of penalties and another loss" in made.verdict_sentence
     assert "evidence" not in converter.convert(line(1.3), X, Y).verdict_sentence
 
 
@@ -193,7 +197,7 @@ def test_evaluation_of_a_linear_network():
     # Nothing was estimated: no parameter is counted.
     assert results.aic == pytest.approx(-2 * results.llf)
     assert results.bic == pytest.approx(-2 * results.llf)
-    assert results.rsquared_adj == pytest.approx(1 - (rss / N) / Y.var(ddof=1))
+    assert results.rsquared_adj == results.rsquared
     # The test of the network's coefficients as a hypothesis is the exact F test.
     peer = sm.OLS(Y, exog).fit()
     test = peer.f_test((np.eye(3), [1.0, 2.0, -1.0]))

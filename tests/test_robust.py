@@ -225,6 +225,8 @@ def test_settings_of_the_losses(tmp_path):
             converter.convert(_model(best), X, Y, family=wrong)
     with pytest.raises(ValueError, match="cov_type of QuantReg"):
         converter.convert(_model(best, "pinball"), X, Y, cov_type="HC1")
+    said = converter.convert(_model(best, "pin"), X, Y, family="quantile:0.9").caveats
+    assert {one.topic for one in said} == {"quantile-errors", "unknown-loss"}
     with pytest.raises(ValueError, match="cov_type of OLS"):
         converter.convert(_model(best), X, Y, cov_type="H1")
     with pytest.raises(ValueError, match="weights"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import DataError
-from converter.regression.families import COVARIANCES, OWN_COVARIANCES
+from converter.regression.families import COVARIANCES, OWN_COVARIANCES, SETTINGS
 from converter.regression.tables import listed, load
 
 
@@ -46,12 +46,24 @@ def covariance_of(
         raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
     lacking = [key for key in COVARIANCES.get(cov_type, ()) if key not in (cov_kwds or {})]
     if lacking:
-        raise ValueError(f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}")
+        raise ValueError(
+            f"cov_type {cov_type!r} needs cov_kwds with {' and '.join(lacking)}"
+            + "".join(f" (--{key})" for key in lacking if key in ("groups", "maxlags"))
+        )
+    allowed = SETTINGS.get(cov_type, ())
+    strange = [key for key in cov_kwds or {} if key not in allowed]
+    if strange:
+        kinds = [kind for kind, keys in SETTINGS.items() if strange[0] in keys]
+        raise ValueError(
+            f"cov_type {cov_type!r} knows no {strange[0]!r}"
+            + (f"; it knows {', '.join(allowed)}" if allowed else "")
+            + (f" (cov_type {' or '.join(kinds)} does)" if kinds else "")
+        )
     if cov_type == "hac-panel" and not {"groups", "time"} & set(cov_kwds or {}):
         raise ValueError("cov_type 'hac-panel' needs cov_kwds with groups or time")
     lags = (cov_kwds or {}).get("maxlags", 0)
     if not isinstance(lags, (int, np.integer)) or lags < 0:
-        raise ValueError(f"maxlags must be a whole number, not {lags!r}")
+        raise ValueError(f"maxlags must be a whole number, 0 or more, not {lags!r}")
     return _columns(cov_kwds, data)
 
 
@@ -144,6 +156,8 @@ def kept_of(
             found[key] = found[key][kept]
         if len(found[key]) != rows:
             raise DataError(f"{key} has {len(found[key])} values for {rows} rows")
+    if found.get("maxlags", 0) >= rows:
+        raise DataError(f"maxlags is {found['maxlags']}, and there are {rows} rows")
     ways = () if found.get("groups") is None else np.atleast_2d(found["groups"].T)
     if any((way == way[0]).all() for way in ways):
         raise DataError("groups must tell at least two groups apart on the rows that are left")

@@ -45,11 +45,14 @@ class Choice:
         With the outputs of this regression alone.
     classes : tuple of str
         What the network calls its classes, in the order of its units, where each has one.
+    tuned : bool
+        Whether the user gave the quantile, or the bend of Huber's loss.
     """
 
     likelihood: Likelihood
     model: AffineModel
     classes: tuple[str, ...] = ()
+    tuned: bool = False
 
     def equations(self, model: AffineModel) -> tuple[np.ndarray, np.ndarray, bool]:
         """Return the coefficients of the regression's linear predictors.
@@ -115,6 +118,7 @@ def choose(model: AffineModel, family: str | None) -> Choice:
             "coefficients (fold), but statsmodels has no model of that link to convert it to"
         )
     name, setting = _named(model, family)
+    tuned = family is not None and ":" in family
     if name not in NAMES:
         raise ValueError(f"family must be one of {', '.join(NAMES)}, not {name!r}")
     if name not in _ALLOWED[model.link]:
@@ -130,9 +134,9 @@ def choose(model: AffineModel, family: str | None) -> Choice:
             return Choice(LOGIT, model, classes)
         return Choice(Multinomial("multinomial", "softmax", "MNLogit", count), model, classes)
     if name == "quantile":
-        return Choice(Quantile(name, "identity", "QuantReg", setting), model)
+        return Choice(Quantile(name, "identity", "QuantReg", setting), model, tuned=tuned)
     if name == "huber":
-        return Choice(Huber(name, "identity", "RLM", setting), model)
+        return Choice(Huber(name, "identity", "RLM", setting), model, tuned=tuned)
     if model.link == "identity":
         likelihood: Likelihood = {"gaussian": GAUSSIAN, "binomial": LOGIT}.get(
             name, FAMILIES["log"]

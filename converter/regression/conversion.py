@@ -15,7 +15,14 @@ from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum
 from converter.regression.robust import MEstimator
-from converter.regression.wording import NETWORK, NO_OPTIMUM, astray, summary_text, verdict_sentence
+from converter.regression.wording import (
+    NETWORK,
+    NO_OPTIMUM,
+    TIED,
+    astray,
+    summary_text,
+    verdict_sentence,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +72,12 @@ class Conversion:
     _cov_kwds: dict[str, Any] | None
     _covariance: np.ndarray | None = None
 
+    @property
+    def _tied(self) -> str | None:
+        """Why what belongs to an ordinary regression does not hold; None if it is one."""
+        restricted = self._moments.tangent is not None or self._covariance is not None
+        return TIED if restricted else None
+
     @cached_property
     def results(self) -> Any:
         """statsmodels results wrapper pinned at the network's coefficients."""
@@ -73,7 +86,7 @@ class Conversion:
         return self._results(
             self._params,
             self._moments,
-            (NETWORK, astray(self.optimality)),
+            (NETWORK, self._tied or astray(self.optimality, self.training_data)),
             (there, 0),
             estimated,
             self._covariance,
@@ -87,7 +100,7 @@ class Conversion:
         return self._results(
             optimum.params,
             optimum.moments,
-            (None, None if optimum.converged else NO_OPTIMUM),
+            (None, self._tied or (None if optimum.converged else NO_OPTIMUM)),
             (optimum.converged, optimum.iterations),
             self.parameters,
             joint,
@@ -111,7 +124,8 @@ class Conversion:
         from converter.regression import pinned
 
         design = self._design
-        exog = pd.DataFrame(self._exog, columns=self._terms)
+        index = design.index if design.index is not None else pd.RangeIndex(len(design.y))
+        exog = pd.DataFrame(self._exog, columns=self._terms, index=index)
         given: dict[str, Any] = {
             "has_constant": len(self._terms) > len(design.names),
             "label": told[0],
@@ -121,7 +135,7 @@ class Conversion:
             "estimated": estimated,
         }
         if self._likelihood.linear:
-            endog = pd.Series(design.y, name=design.target)
+            endog = pd.Series(design.y, name=design.target, index=index)
             if isinstance(self._likelihood, MEstimator):
                 from converter.regression.pinned_robust import robust_results
 
@@ -141,7 +155,7 @@ class Conversion:
         return pinned.likelihood_results(
             self._likelihood,
             exog,
-            self._endog(),
+            self._endog(index),
             design.y,
             params,
             moments,
@@ -150,17 +164,17 @@ class Conversion:
             **given,
         )
 
-    def _endog(self) -> Any:
+    def _endog(self, index: Any) -> Any:
         """Return the response as statsmodels wants it: of several classes, their labels."""
         import pandas as pd
 
         y, labels = self._design.y, self._design.labels
         if not self._outcomes:
-            return pd.Series(y, name=self._design.target)
+            return pd.Series(y, name=self._design.target, index=index)
         codes = y.astype(int)
         if labels and list(labels) == sorted(labels):
-            return pd.Series(np.array(labels, dtype=object)[codes], name=self._design.target)
-        return pd.Series(codes, name=self._design.target)
+            codes = np.array(labels, dtype=object)[codes]
+        return pd.Series(codes, name=self._design.target, index=index)
 
     @property
     def labels(self) -> list[str]:
@@ -209,8 +223,9 @@ class Conversion:
                 "p_value": pvalue,
                 "conf_low": self._params - reach,
                 "conf_high": self._params + reach,
-                "optimum": self._optimum.params,
-                "optimum_std_error": best,
+                # Where there is none, what the search came to is no number to report.
+                "optimum": np.where(self._optimum.converged, self._optimum.params, np.nan),
+                "optimum_std_error": np.where(self._optimum.converged, best, np.nan),
                 "drift": list(self.optimality.drift.values()),
             }
         )

@@ -23,7 +23,7 @@ from converter.regression.choice import choose, parts_of
 from converter.regression.conversion import Conversion
 from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments
-from converter.regression.optimality import Optimality, Optimum, compare, optimum_of
+from converter.regression.optimality import Optimality, Optimum, compare, is_exact, optimum_of
 from converter.regression.prepared import Prepared, prepare
 from converter.regression.restriction import Restriction, restrict
 from converter.regression.robust import MEstimator
@@ -149,8 +149,9 @@ def convert(
     if restricted:
         assert around is not None
         restrictions = list(restrict(around(), prepared, asked.reading))
+    together = _together(prepared)
     made = {
-        name: _concluded(one, restriction, partial(_rounded, around, asked, place))
+        name: _concluded(one, restriction, together, partial(_rounded, around, asked, place))
         for place, ((name, _), one, restriction) in enumerate(
             zip(parts, prepared, restrictions, strict=True)
         )
@@ -197,8 +198,19 @@ class _Asked:
         return [one.reading(part) for one, (_, part) in zip(self.prepared, parts, strict=True)]
 
 
+def _together(prepared: Sequence[Prepared]) -> np.ndarray | None:
+    """Return the coefficients of all outputs that have the same regressors, if they are several."""
+    names = prepared[0].design.names
+    if len(prepared) == 1 or any(one.design.names != names for one in prepared):
+        return None
+    return np.concatenate([one.equations for one in prepared])
+
+
 def _concluded(
-    one: Prepared, restriction: Restriction | None, rounded: Callable[[], list[np.ndarray]]
+    one: Prepared,
+    restriction: Restriction | None,
+    together: np.ndarray | None,
+    rounded: Callable[[], list[np.ndarray]],
 ) -> Conversion:
     """Estimate, compare, and say what there is to say."""
     choice, design, request = one.choice, one.design, one.request
@@ -238,15 +250,16 @@ def _concluded(
         )
     said = [
         *rows.fit_caveats(one, moments),
-        *network.evaluation_caveats(request.training_data),
-        *network.estimator_caveats(likelihood, one.model, request.cov_type),
+        *rows.perfect_fit(is_exact(likelihood, one.exog, design.y, optimum)),
+        *network.evaluation_caveats(likelihood, request.training_data),
+        *network.estimator_caveats(likelihood, one.model, request.cov_type, choice.tuned),
         *network.training_caveats(one.model, likelihood.regression),
         *network.restriction_caveats(restriction, len(params)),
-        *network.structure_caveats(one.equations, design.names, restriction is not None),
+        *network.structure_caveats(one.equations, design.names, restriction is not None, together),
         *(() if design.coding is None else rows.coding_caveats(design.coding)),
         *rows.design_caveats(moments, labels),
         *rows.group_caveats(request.cov_type, kwds, len(params)),
-        *rows.intercept_caveats(one),
+        *rows.intercept_caveats(one, restriction is not None),
         *rows.response_caveats(one, optimum),
         *rows.separation_caveats([labels[place] for place in apart]),
         *_rounding_caveats(one, moments, optimum, found, rounded),

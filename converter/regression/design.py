@@ -35,6 +35,9 @@ class Design:
         The rows used; None if all were.
     coding : Coding or None
         How categories were coded, where there are any.
+    index : object
+        Labels of the rows used: a pandas Index, or the places in the table; None if these are
+        all of a table without labels.
     labels : tuple
         Of a response in classes: the label of each class that `y` numbers; empty where the
         table holds these numbers themselves.
@@ -49,6 +52,7 @@ class Design:
     kept: np.ndarray | None
     coding: Coding | None = None
     labels: tuple[Any, ...] = ()
+    index: Any = None
 
     def exog(self, has_constant: bool) -> np.ndarray:
         """Return the regressors, with the column of ones or without."""
@@ -130,8 +134,10 @@ def design_of(
     full[:, 0] = 1.0
     for place, column in enumerate(regressors, 1):
         full[:, place] = column
-    dropped = table.rows - len(y)
-    return Design(full, y, w, names, target_name or "y", dropped, keep, coding, labels)
+    dropped, index = table.rows - len(y), table.index
+    if keep is not None:
+        index = np.flatnonzero(keep) if index is None else index[keep]
+    return Design(full, y, w, names, target_name or "y", dropped, keep, coding, labels, index)
 
 
 def _numbered(
@@ -155,7 +161,7 @@ def _numbered(
     if set(names.values()) <= set(classes):
         labels = [None if _is_missing(v) else names[v] for v in values.tolist()]
         return _placed(labels, list(classes))
-    if count == 2 and numeric:  # of which it is not known which is which
+    if count == 2 and numeric and len(distinct) != 2:
         return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
     if len(distinct) != count or len({type(one) for one in distinct}) > 1:
         raise DataError(

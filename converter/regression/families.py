@@ -232,6 +232,19 @@ COVARIANCES: dict[str, tuple[str, ...]] = {
     "hac-groupsum": ("maxlags", "time"),
 }
 
+#: What each of them may be told.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "fixed scale": ("scale",),
+    "HAC": ("maxlags", "kernel", "weights_func", "use_correction", "df_correction"),
+    "cluster": ("groups", "use_correction", "df_correction"),
+    "hac-panel": (
+        *("groups", "time", "maxlags", "kernel", "weights_func", "use_correction", "df_correction"),
+    ),
+    "hac-groupsum": (
+        *("time", "maxlags", "kernel", "weights_func", "use_correction", "df_correction"),
+    ),
+}
+
 #: Of regressions that have kinds of covariance of their own, these; the first is the default.
 OWN_COVARIANCES: dict[str, tuple[str, ...]] = {
     "QuantReg": ("robust", "iid"),

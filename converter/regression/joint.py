@@ -59,6 +59,11 @@ class JointConversion(Mapping[str, "Conversion"]):
         """What to know before believing the numbers."""
         return {name: part.caveats for name, part in self.parts.items()}
 
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What the architecture lets each output estimate; see `Conversion.parameters`."""
+        return {name: part.parameters for name, part in self.parts.items()}
+
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a term, the output's name in front; see `Conversion.tidy`."""
         return self._stacked({name: one.tidy(conf_level) for name, one in self.parts.items()})

@@ -289,6 +289,15 @@ def verdict_of(
     return Optimality(drift, largest, statistic, pvalue, df, verdict, converged)
 
 
+def is_exact(family: Likelihood, X: np.ndarray, y: np.ndarray, optimum: Optimum) -> bool:
+    """Tell whether the optimum of a linear response leaves nothing but rounding errors."""
+    if family.scaled:
+        return _exact(optimum.params, optimum.moments)
+    if not isinstance(family, MEstimator):
+        return False
+    return bool((np.abs(y - X @ optimum.params) <= rounding_of(X, optimum.params)).all())
+
+
 def _exact(params: np.ndarray, moments: Moments, beyond: float = 0.0) -> bool:
     """Tell whether coefficients fit the response up to rounding errors.
 

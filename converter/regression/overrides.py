@@ -46,6 +46,7 @@ from __future__ import annotations
 import copy
 import copyreg
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,8 @@ import statsmodels.stats.sandwich_covariance as sandwich
 from scipy import stats
 from statsmodels.base.model import LikelihoodModelResults
 from statsmodels.regression.linear_model import OLSResults, RegressionResults
+
+from converter.regression.wording import TIED
 
 # Where statsmodels has it changes with the version.
 cache_readonly: Any = type(vars(RegressionResults)["ess"])
@@ -78,7 +81,7 @@ def at_optimum(method: Callable[..., Any], why: str) -> Callable[..., Any]:
 class Given(LikelihoodModelResults):  # type: ignore[misc]
     """What all kinds have in common."""
 
-    #: How far the parameters are from the optimum, in words; None at the optimum.
+    #: Why what assumes a fit does not hold, as a clause with the method's {name}; None at a fit.
     _astray: str | None = None
     #: How the parameters came about, if not by a fit.
     _label: str | None = None
@@ -89,12 +92,7 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
         """Refuse in one sentence away from the optimum."""
         if self._astray is None:
             return
-        # What has no label is the refit itself.
-        remedy = f"; see Conversion.refit.{name}" if self._label else ""
-        raise ValueError(
-            f"{name} assumes {why}, and these coefficients are not the optimum "
-            f"({self._astray}){remedy}"
-        )
+        raise ValueError(f"{name} assumes {why}, and {self._astray.format(name=name)}")
 
     def criterion(self, crit: str, more: float = 0) -> float:
         """Return AIC or BIC, which count what was estimated from the rows."""
@@ -112,6 +110,8 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
         self._own()
         own = ("_astray", "_label", "_tied")
         state = {name: value for name, value in vars(self).items() if name not in own}
+        if self._label:  # what statsmodels' own class shows of it, so that it stays told
+            state["model"] = _labelled(self.model, self._label)
         return copyreg._reconstructor, (kind, object, None), state  # type: ignore[attr-defined]
 
     def __copy__(self) -> Any:
@@ -159,9 +159,12 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
         shown = super().summary(*args, **kwargs)
         if self._label:
             for row in shown.tables[0]:
-                for cell in row:
-                    if str(cell.data).strip() in ("Least Squares", "IRLS"):
+                for cell, following in itertools.pairwise([*row, None]):
+                    text = str(cell.data).strip()
+                    if text in ("Least Squares", "IRLS"):
                         cell.data = self._label
+                    elif text == "converged:" and following is not None:
+                        following.data = "not fitted"
             shown.add_extra_txt([*filter(None, [shown.extra_txt]), _NOTE])
         return shown
 
@@ -253,6 +256,8 @@ class _Regression(Given, RegressionResults):  # type: ignore[misc]
 
     def _within(self, restricted: Any) -> tuple[np.ndarray, np.ndarray, int]:
         """Return bases of the spaces of both models, and by how many dimensions they differ."""
+        if self._tied:
+            raise ValueError(f"comparisons of models assume a fit, and {TIED}")
         wendog, other = np.asarray(self.model.wendog), np.asarray(restricted.model.wendog)
         if wendog.shape != other.shape or not np.allclose(wendog, other, 1e-10, 0.0):
             raise ValueError("the restricted model has other rows, another response or weights")
@@ -350,6 +355,15 @@ class GivenOLSResults(_Regression, OLSResults):  # type: ignore[misc]
     outlier_test = at_optimum(OLSResults.outlier_test, "residuals of least squares")
     el_test = at_optimum(OLSResults.el_test, "a search from the least-squares estimate")
     conf_int_el = at_optimum(OLSResults.conf_int_el, "an interval about the least-squares estimate")
+
+
+def _labelled(model: Any, label: str) -> Any:
+    """Return a model whose summaries say of the response how the parameters came about."""
+    labelled, data = copy.copy(model), copy.copy(model.data)
+    if isinstance(data.ynames, str):
+        data.ynames = f"{data.ynames} ({label.lower()})"
+    labelled.data = data
+    return labelled
 
 
 # Numbers -----------------------------------------------------------------------------------------

@@ -116,6 +116,8 @@ def ols_results(
     results._cache["ssr"] = rss
     if cov_type != "fixed scale":
         results._cache["scale"] = np.float64(scale)
+    if not estimated:  # nothing was estimated: there is nothing to adjust for
+        results._cache["rsquared_adj"] = results.rsquared
     results._tied = together or moments.tangent is not None
     _check_variances(results, cov_type)
     return RegressionResultsWrapper(results)

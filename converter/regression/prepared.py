@@ -65,8 +65,11 @@ class Prepared:
 
     @cached_property
     def equations(self) -> np.ndarray:
-        """Coefficients, of each equation those of the regressors."""
-        return self.choice.equations(self._coded(self.model))[0]
+        """Coefficients of the regressors in each equation, in the units of the network.
+
+        A scaler of the columns would hide what the architecture makes equal.
+        """
+        return self.choice.equations(self._coded(self.choice.model))[0]
 
     @cached_property
     def params(self) -> np.ndarray:

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 #: What the summary says of how the parameters came about.
 NETWORK = "Network weights"
-#: How far coefficients are from an optimum that does not exist.
+#: Why nothing that assumes a fit holds where there is none.
 NO_OPTIMUM = "there is no finite optimum on these rows"
+#: Why what belongs to an ordinary regression does not hold for a restricted one.
+TIED = "this regression is restricted (restricted=True), which statsmodels knows nothing of"
 _WIDTH = 78
+# Digits of the columns of the comparison: network, optimum, its standard error, drift.
+_DIGITS = (6, 6, 4, 3)
 _SEPARATED = {"poisson": "some combination of the columns is found with counts of zero only"}
 
 
@@ -38,7 +42,9 @@ _CAUSES = {
     "label-smoothing": "smoothed labels",
     "other-loss": "another loss",
     "from-logits": "a loss and an output that disagree",
-    "training-notes": "what the notes on training say",
+    "frozen-weights": "weights that were not trained",
+    "weight-decay": "weight decay",
+    "training-notes": "a constrained training",
     "ignored-inputs": "inputs that it ignores",
     "reduced-rank": "a narrow layer",
     "tied-coefficients": "shared weights",
@@ -58,7 +64,7 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality, topics: Sequence
         Of the caveats: what there is evidence of.
     """
     estimate = f"{_ESTIMATES.get(likelihood.name, 'maximum-likelihood')} estimate"
-    if not found.converged:
+    if not found.converged and found.verdict not in ("consistent", "contradicted"):
         why = _SEPARATED.get(likelihood.name, "the classes are separated")
         return (
             f"Verdict: not at the optimum. The {estimate} does not exist on these rows ({why}), so "
@@ -72,10 +78,16 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality, topics: Sequence
             "optimum); weights in single precision always do, in the seventh digit."
         )
     name, df = ("F", found.df) if len(found.df) == 2 else ("chi2", found.df)
-    test = f"{name}({', '.join(map(str, df))}) = {found.statistic:.4g}, p = {found.pvalue:.3g}"
+    value = "< 0.0001" if found.statistic < 1e-4 else f"= {found.statistic:.4g}"
+    test = f"{name}({', '.join(map(str, df))}) {value}, p = {found.pvalue:.3g}"
     size = f"the largest drift is {found.max_drift:.2g} standard errors; {test}"
     if found.verdict in ("consistent", "contradicted"):
-        return _evaluation(estimate, found, test)
+        return _evaluation(likelihood, estimate, found, test)
+    if found.verdict == "optimum" and "perfect-fit" in topics:
+        return (
+            "Verdict: optimum. The network gives the target exactly, up to rounding, and so does "
+            f"the {estimate}: there are no errors left to estimate a variance from."
+        )
     if found.verdict == "optimum":
         return (
             f"Verdict: optimum. The network's coefficients are the {estimate}: {size}. Its "
@@ -106,19 +118,24 @@ def _evidence(topics: Sequence[str]) -> str:
     told = [cause for topic, cause in _CAUSES.items() if topic in topics]
     if not told:
         return ""
-    return f"; here there is evidence of {', '.join(told)} (see the caveats)"
+    *others, last = told
+    named = f"{', '.join(others)} and {last}" if others else last
+    return f"; here there is evidence of {named} (see the caveats)"
 
 
-def _evaluation(estimate: str, found: Optimality, test: str) -> str:
+def _evaluation(likelihood: Likelihood, estimate: str, found: Optimality, test: str) -> str:
     """Return the verdict on rows that the network never saw."""
     apart = (
         f"the {estimate} of these rows differs from the network by up to "
         f"{found.max_drift:.2g} standard errors; {test}"
     )
+    if not found.converged:
+        apart = f"{test}. These rows have no {estimate} of their own to compare with"
     if found.verdict == "consistent":
         return (
             "Verdict: consistent. These rows, which the network never saw, do not contradict its "
-            f"coefficients: {apart}. Its residual variance on them is unbiased."
+            f"coefficients: {apart}."
+            + (" Its residual variance on them is unbiased." if likelihood.scaled else "")
         )
     return (
         f"Verdict: contradicted. These rows, which the network never saw, contradict its "
@@ -127,13 +144,21 @@ def _evaluation(estimate: str, found: Optimality, test: str) -> str:
     )
 
 
-def astray(found: Optimality) -> str | None:
-    """Return how far the network's coefficients are from the optimum; None if they are it."""
+def astray(found: Optimality, training_data: bool) -> str | None:
+    """Return why what assumes a fit does not hold for the network; None if it does.
+
+    A clause, with the place of the method's name.
+    """
     if not found.converged:
         return NO_OPTIMUM
+    if not training_data:
+        return "these coefficients were not estimated from these rows; see Conversion.refit.{name}"
     if found.verdict == "optimum":
         return None
-    return f"the largest drift is {found.max_drift:.2g} standard errors, p = {found.pvalue:.2g}"
+    return (
+        f"these coefficients are not the optimum (the largest drift is {found.max_drift:.2g} "
+        f"standard errors, p = {found.pvalue:.2g}); see Conversion.refit.{{name}}"
+    )
 
 
 def summary_text(made: Conversion) -> str:
@@ -147,8 +172,11 @@ def summary_text(made: Conversion) -> str:
     terms = made.tidy()
     columns = terms[["estimate", "optimum", "optimum_std_error", "drift"]]
     rows = [
-        [f"{network:.6g}", f"{best:.6g}", f"{error:.4g}", f"{drift:.3g}"]
-        for network, best, error, drift in columns.itertuples(index=False)
+        [
+            f"{one:.{digits}g}" if one == one else "-"
+            for one, digits in zip(row, _DIGITS, strict=True)
+        ]
+        for row in columns.itertuples(index=False)
     ]
     table = SimpleTable(
         rows,

@@ -21,9 +21,10 @@ BAD_FIT = "bad-fit"
 
 #: The sections of docs/caveats.md.
 TOPICS = (
-    *(BAD_FIT, "evaluation", "quantile-errors", "huber-errors", "loss-not-recorded"),
-    *("label-smoothing", "other-loss", "from-logits", "zero-one-target", "penalty", "noise-layers"),
-    *("training-notes", "network-notes", "restricted", "ignored-inputs", "reduced-rank"),
+    *(BAD_FIT, "perfect-fit", "evaluation", "quantile-errors", "huber-errors", "loss-not-recorded"),
+    *("unknown-loss", "label-smoothing", "other-loss", "from-logits", "zero-one-target"),
+    *("penalty", "noise-layers", "frozen-weights", "weight-decay", "training-notes"),
+    *("network-notes", "restricted", "ignored-inputs", "reduced-rank"),
     *("tied-coefficients", "categories", "dependent-columns", "ill-conditioned", "no-intercept"),
     *("scaled-intercept", "constant-column", "labels", "contrasts", "no-counts", "dispersion"),
     *("separation", "single-precision", "few-groups", "dropped-rows"),

@@ -26,6 +26,16 @@ _WANTED = {
 _ROUNDED = 1e-5
 # Functions that turn logits into probabilities, by link.
 _TURNED = {"logit": "sigmoid", "softmax": "softmax"}
+# Keras' own losses: of any other the name alone is known.
+_KERAS = frozenset(
+    {
+        *("mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "pinball"),
+        *("mean_squared_logarithmic_error", "log_cosh", "huber", "cosine_similarity", "hinge"),
+        *("squared_hinge", "categorical_hinge", "binary_crossentropy", "poisson", "kl_divergence"),
+        *("binary_focal_crossentropy", "categorical_crossentropy", "ctc", "tversky", "dice"),
+        *("categorical_focal_crossentropy", "sparse_categorical_crossentropy", "circle"),
+    }
+)
 # Unusual losses that a name may tell.
 _QUANTILE_NAMES = ("quantile", "pinball")
 
@@ -50,13 +60,19 @@ def training_caveats(model: AffineModel, regression: str) -> list[Caveat]:
             )
         )
     said.extend(
-        Caveat("training-notes", f"{note[:1].upper()}{note[1:]}.") for note in model.training.notes
+        Caveat(_topic_of(note), f"{note[:1].upper()}{note[1:]}.") for note in model.training.notes
     )
     said.extend(
         Caveat("network-notes", f"{note[:1].upper()}{note[1:]}.")
         for note in map(printable, model.notes)
     )
     return said
+
+
+def _topic_of(note: str) -> str:
+    if "was frozen" in note:
+        return "frozen-weights"
+    return "weight-decay" if "decayed" in note else "training-notes"
 
 
 def _estimate(regression: str) -> str:
@@ -86,23 +102,32 @@ def _loss_caveats(model: AffineModel, regression: str) -> list[Caveat]:
                 ", which pulls the coefficients towards zero.",
             )
         )
-    if loss not in losses:
+    if loss not in _KERAS:
+        hint = ""
+        if any(word in loss.lower() for word in _QUANTILE_NAMES) and regression == "OLS":
+            hint = (
+                " Its name speaks of a quantile: ask for that regression with "
+                "family='quantile:0.9' (--family quantile:0.9), or whichever quantile it was."
+            )
+        said.append(
+            Caveat(
+                "unknown-loss",
+                f"The network was trained with {printable(loss.describe())}, of which the file "
+                f"holds the name alone; the numbers assume {wanted}. Only the comparison with the "
+                f"optimum tells whether that is so.{hint}",
+            )
+        )
+    elif loss not in losses:
         kind = (
             f"those of a linear model but not a {_estimate(regression)}"
             if regression in ("OLS", "QuantReg", "RLM")
             else "not a maximum-likelihood estimate"
         )
-        hint = ""
-        if any(word in loss.lower() for word in _QUANTILE_NAMES) and regression == "OLS":
-            hint = (
-                ". Its name speaks of a quantile: ask for that regression with "
-                "family='quantile:0.9' (--family quantile:0.9), or whichever quantile it was"
-            )
         said.append(
             Caveat(
                 "other-loss",
                 f"The network was trained with {printable(loss.describe())}, not with {wanted}: "
-                f"its coefficients are {kind}{hint}.",
+                f"its coefficients are {kind}.",
             )
         )
     elif model.link in _TURNED and loss.from_logits:
@@ -126,23 +151,27 @@ def _loss_caveats(model: AffineModel, regression: str) -> list[Caveat]:
     return said
 
 
-def evaluation_caveats(training_data: bool) -> list[Caveat]:
+def evaluation_caveats(likelihood: Likelihood, training_data: bool) -> list[Caveat]:
     """Say what the numbers are on rows that the network was not trained on."""
     if training_data:
         return []
+    variance = "the residual variance is RSS / n, " if likelihood.scaled else ""
+    criteria = "" if isinstance(likelihood, MEstimator) else "AIC and BIC count no parameters, "
     return [
         Caveat(
             "evaluation",
             "The network was not trained on these rows, as you say: nothing was estimated from "
-            "them, so the residual variance is RSS / n, AIC and BIC count no parameters, and the "
-            "standard errors are those that a fit to these rows would have if the network's "
-            "coefficients were the true ones. They are not the uncertainty of the network's own "
-            "coefficients, which comes from the rows that it was trained on.",
+            f"them, so {variance}{criteria}and the standard errors are those that a fit to these "
+            "rows would have if the network's coefficients were the true ones. They are not the "
+            "uncertainty of the network's own coefficients, which comes from the rows that it was "
+            "trained on.",
         )
     ]
 
 
-def estimator_caveats(likelihood: Likelihood, model: AffineModel, cov_type: str) -> list[Caveat]:
+def estimator_caveats(
+    likelihood: Likelihood, model: AffineModel, cov_type: str, tuned: bool
+) -> list[Caveat]:
     """Say how the standard errors of an estimate without a likelihood are defined."""
     if not isinstance(likelihood, MEstimator):
         return []
@@ -158,7 +187,7 @@ def estimator_caveats(likelihood: Likelihood, model: AffineModel, cov_type: str)
             )
         ]
     known = ""
-    if model.loss is None or "delta" not in model.loss.settings:
+    if not tuned and (model.loss is None or "delta" not in model.loss.settings):
         known = (
             "The file does not say where it bends (Keras saves no delta); if it was not at its "
             "default of 1, ask with family='huber:DELTA' (--family huber:DELTA). "
@@ -167,8 +196,9 @@ def estimator_caveats(likelihood: Likelihood, model: AffineModel, cov_type: str)
         Caveat(
             "huber-errors",
             f"Huber's regression: the loss bends at a residual of {likelihood.tuning:g} in the "
-            "target's unit, whatever the spread of the residuals; statsmodels' RLM writes it as t "
-            "times a scale estimated from them, and M.t is set so that the bend is the network's. "
+            "table's unit of the target, whatever the spread of the residuals; statsmodels' RLM "
+            "writes it as t times a scale estimated from them, and M.t is set so that the bend is "
+            "the network's. "
             f"{known}The standard errors are Huber's sandwich "
             f"({'H1' if cov_type == 'nonrobust' else cov_type}), for errors that are symmetric "
             "about zero.",
@@ -183,8 +213,8 @@ def restriction_caveats(restriction: Restriction | None, terms: int) -> list[Cav
     if restriction.joint is not None:
         text = (
             "The outputs share parameters: the architecture has "
-            f"{restriction.joint.parameters} for all of them together, "
-            f"{restriction.parameters:.4g} each. Standard errors, optimum and test are those of "
+            f"{restriction.joint.parameters} for all of them together. Standard errors, optimum "
+            "and test are those of "
             "the restricted regression, of all outputs at once, by least squares over all of "
             "them; statsmodels' own test of several terms at once holds within one output"
         )
@@ -209,7 +239,9 @@ def restriction_caveats(restriction: Restriction | None, terms: int) -> list[Cav
     ]
 
 
-def structure_caveats(coef: np.ndarray, names: list[str], restricted: bool) -> list[Caveat]:
+def structure_caveats(
+    coef: np.ndarray, names: list[str], restricted: bool, together: np.ndarray | None = None
+) -> list[Caveat]:
     """Say what the architecture does to the coefficients: ignored, shared.
 
     Parameters
@@ -219,8 +251,11 @@ def structure_caveats(coef: np.ndarray, names: list[str], restricted: bool) -> l
         The regressors, as the table calls them.
     restricted : bool
         Whether what the architecture restricts is accounted for.
+    together : ndarray, shape (all equations, p), optional
+        Of all outputs with these regressors, where they are several.
     """
     said = []
+    whole = coef if together is None else together
     remedy = "" if restricted else " restricted=True (--restricted) counts what it has."
     ignored = [name for name, values in zip(names, coef.T, strict=True) if not values.any()]
     if ignored:
@@ -232,15 +267,15 @@ def structure_caveats(coef: np.ndarray, names: list[str], restricted: bool) -> l
                 + ("." if restricted else f", while the optimum is free to use it.{remedy}"),
             )
         )
-    if len(coef) > 1 and coef.any():
-        lengths = np.sqrt((coef**2).sum(axis=0))
-        sizes = np.linalg.svd(coef / np.where(lengths > 0, lengths, 1.0), compute_uv=False)
+    if len(whole) > 1 and whole.any():
+        lengths = np.sqrt((whole**2).sum(axis=0))
+        sizes = np.linalg.svd(whole / np.where(lengths > 0, lengths, 1.0), compute_uv=False)
         rank = int((sizes > _ROUNDED * sizes[0]).sum())
-        if rank < min(coef.shape):
+        if rank < min(whole.shape):
             said.append(
                 Caveat(
                     "reduced-rank",
-                    f"The coefficients of the {len(coef)} equations have rank {rank}: a layer of "
+                    f"The coefficients of the {len(whole)} equations have rank {rank}: a layer of "
                     "fewer units than there are inputs or outputs makes it a reduced-rank "
                     "regression"
                     + (

@@ -17,8 +17,9 @@ from converter.regression.optimality import Optimum
 if TYPE_CHECKING:
     from converter.regression.prepared import Prepared
 
-# Groups below which clustered standard errors are known to be too small.
-_FEW_GROUPS = 10
+# Groups below which clustered standard errors are known to be too small (Cameron & Miller, Journal
+# of Human Resources 50, 2015: 20 to 50).
+_FEW_GROUPS = 30
 # Standard deviations beyond which a dispersion is said to be another than Poisson's.
 _UNUSUAL = 4.0
 # Condition, of columns brought to length one, beyond which digits are lost that matter.
@@ -33,7 +34,7 @@ def coding_caveats(coding: Coding) -> list[Caveat]:
     return [Caveat("categories", sentence) for sentence in coding.sentences]
 
 
-def intercept_caveats(one: Prepared) -> list[Caveat]:
+def intercept_caveats(one: Prepared, restricted: bool) -> list[Caveat]:
     """Say what a regression without an intercept is compared with, and where one comes from."""
     regression, said = one.choice.likelihood.regression, []
     if one.has_constant:
@@ -42,8 +43,13 @@ def intercept_caveats(one: Prepared) -> list[Caveat]:
                 Caveat(
                     "scaled-intercept",
                     "The network has no intercept; the regression has one because the scaler "
-                    "shifts. The network could not choose it: it has one parameter less than the "
-                    "regression counts. restricted=True (--restricted) counts what it has.",
+                    "shifts. The network could not choose it"
+                    + (
+                        ", and it is counted as no parameter."
+                        if restricted
+                        else ": it has one parameter less than the regression counts. "
+                        "restricted=True (--restricted) counts what it has."
+                    ),
                 )
             )
         return said
@@ -167,8 +173,13 @@ def group_caveats(cov_type: str, cov_kwds: dict[str, Any] | None, terms: int) ->
             Caveat(
                 "few-groups",
                 f"The standard errors rest on {count} groups, which is few: they tend to be too "
-                f"small. Their covariance has rank {count - 1} at most; tests of more than so many "
-                "coefficients at once are not possible and left out.",
+                "small."
+                + (
+                    f" Joint tests of more than {count - 1} coefficients do not exist, and are "
+                    "shown as nan."
+                    if count <= terms
+                    else ""
+                ),
             )
         ]
     return []
@@ -248,8 +259,23 @@ def response_caveats(one: Prepared, optimum: Optimum) -> list[Caveat]:
             )
         if optimum.converged:
             mean = choice.likelihood.mean(one.exog @ optimum.params)
-            said += dispersion_caveats(y, mean, len(y) - optimum.moments.rank)
+            robust = one.request.cov_type not in ("nonrobust", "fixed scale")
+            said += dispersion_caveats(y, mean, len(y) - optimum.moments.rank, robust)
     return said
+
+
+def perfect_fit(exact: bool) -> list[Caveat]:
+    """Say so when there are no errors to estimate anything from."""
+    if not exact:
+        return []
+    return [
+        Caveat(
+            "perfect-fit",
+            "On these rows the target is an exact linear function of the columns, up to rounding: "
+            "there are no errors to estimate a variance from, and standard errors, tests and "
+            "intervals mean nothing.",
+        )
+    ]
 
 
 def rounding_caveats(gain: float, moved: Sequence[float]) -> list[Caveat]:
@@ -295,7 +321,9 @@ def separation_caveats(terms: list[str]) -> list[Caveat]:
     ]
 
 
-def dispersion_caveats(y: np.ndarray, mean: np.ndarray, df: int) -> list[Caveat]:
+def dispersion_caveats(
+    y: np.ndarray, mean: np.ndarray, df: int, robust: bool = False
+) -> list[Caveat]:
     """Say so when counts vary more, or less, than Poisson counts do.
 
     Parameters
@@ -304,6 +332,8 @@ def dispersion_caveats(y: np.ndarray, mean: np.ndarray, df: int) -> list[Caveat]
         Counts, and what the optimum expects.
     df : int
         Degrees of freedom.
+    robust : bool
+        Whether the standard errors allow for it.
 
     Notes
     -----
@@ -317,11 +347,17 @@ def dispersion_caveats(y: np.ndarray, mean: np.ndarray, df: int) -> list[Caveat]
     if df <= 0 or abs(deviation) <= _UNUSUAL or abs(chi2 / df - 1.0) <= 0.1:
         return []
     ratio = chi2 / df
+    remedy = (
+        "the standard errors that were asked for allow for that, the log-likelihood and what rests "
+        "on it do not."
+        if robust
+        else f"multiply the standard errors by {np.sqrt(ratio):.3g}, or ask for robust ones "
+        "(cov_type='HC0', --cov-type HC0)."
+    )
     return [
         Caveat(
             "dispersion",
             f"The counts vary {'more' if ratio > 1 else 'less'} than Poisson counts do (Pearson "
-            f"chi2 / df = {ratio:.3g}): multiply the standard errors by {np.sqrt(ratio):.3g}, or "
-            "ask for robust ones (cov_type='HC0', --cov-type HC0).",
+            f"chi2 / df = {ratio:.3g}): {remedy}",
         )
     ]
