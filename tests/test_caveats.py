@@ -140,6 +140,9 @@ CASES = {
     "dispersion": _dispersed,
     "separation": lambda _: topics(logit(), X, (X[:, 0] > 0.1) * 1.0),
     "single-precision": _single,
+    "saturated": lambda _: topics(
+        logit(0.0, (3e4, 0.0)), np.column_stack([X[:, 0], X[:, 0] + 1e-6 * X[:, 1]]), BINARY
+    ),
     "few-groups": lambda _: topics(
         line(), X, Y, cov_type="cluster", cov_kwds={"groups": np.arange(N) % 4}
     ),
@@ -274,3 +277,49 @@ def test_ill_conditioned_columns_are_named_with_their_digits():
     (said,) = [one for one in made.caveats if one.topic == "ill-conditioned"]
     assert "x[0], x[1] are nearly dependent" in said
     assert "6 digits" in said
+
+
+# What belongs together -------------------------------------------------------------------------
+
+
+def test_shared_weights_are_seen_behind_a_scaler():
+    scaler = {"mean": [1.0, 2.0], "scale": [3.0, 5.0]}
+    assert "tied-coefficients" in topics(line(slopes=(1.0, 1.0)), X, Y, scaler=scaler)
+
+
+def test_narrow_layer_before_several_outputs_is_seen():
+    wide = RNG.normal(size=(N, 3))
+    rank_one = affine(np.outer([1.0, 2.0, -1.0], [0.5, 1.0, 2.0]), 0.0, loss=MSE)
+    made = converter.convert(rank_one, wide, RNG.normal(size=(N, 3)))
+    for one in made.values():
+        assert "reduced-rank" in {caveat.topic for caveat in one.caveats}
+    assert made.parameters == dict.fromkeys(made, 4.0)
+    free = affine(RNG.normal(size=(3, 3)), 0.0, loss=MSE)
+    for one in converter.convert(free, wide, RNG.normal(size=(N, 3))).values():
+        assert "reduced-rank" not in {caveat.topic for caveat in one.caveats}
+
+
+def test_robust_errors_are_not_corrected_twice():
+    wild = RNG.negative_binomial(0.5, 0.1, N) * 1.0
+    model = affine([0.3, 0.0], 0.5, link="log", family="poisson", loss=Loss("poisson"))
+    (plain,) = [one for one in converter.convert(model, X, wild).caveats if "vary" in one]
+    made = converter.convert(model, X, wild, cov_type="HC0")
+    (robust,) = [one for one in made.caveats if "vary" in one]
+    assert "multiply the standard errors" in plain
+    assert "multiply" not in robust
+
+
+def test_separated_classes_have_no_optimum_to_show():
+    y = (X[:, 0] > 0.1) * 1.0
+    made = converter.convert(logit(), X, y)
+    assert made.tidy()[["optimum", "optimum_std_error", "drift"]].isna().all(axis=None)
+    assert "nan" not in made.summary().split("Network against optimum")[1]
+    seen = converter.convert(logit(), X, y, training_data=False)
+    assert seen.optimality.verdict in ("consistent", "contradicted")
+    assert "no maximum-likelihood estimate" in seen.verdict_sentence
+
+
+def test_few_groups_are_few():
+    for count, few in ((4, True), (20, True), (40, False)):
+        settings = {"cov_type": "cluster", "cov_kwds": {"groups": np.arange(N) % count}}
+        assert ("few-groups" in topics(line(), X, Y, **settings)) is few

@@ -500,3 +500,51 @@ def test_classes_that_a_linear_classifier_names(tmp_path):
     )
     made = converter.convert(tmp_path / "m.onnx", X, classes)
     assert "setosa is 0, versicolor is 1, virginica is 2" in " ".join(made.caveats)
+
+
+@pytest.mark.parametrize("values", [(1, 2), (-1, 1), (-1.0, 1.0), (False, True)])
+def test_two_numbers_are_two_classes(values):
+    y = np.where(BINARY == 1, values[1], values[0])
+    model = affine([0.5, 0.1, 0.0], -2.0, link="logit", family="binomial")
+    made, expected = (converter.convert(model, X, one) for one in (y, BINARY))
+    np.testing.assert_array_equal(made.results.bse, expected.results.bse)
+    if values != (False, True):
+        assert f"{values[0]} is 0, {values[1]} is 1" in " ".join(made.caveats)
+
+
+@pytest.mark.parametrize("far", [3.0, 16.0, 25.0, 100.0])
+@pytest.mark.parametrize("counts", [False, True])
+def test_separation_is_found_however_far_out_training_stopped(far, counts):
+    level = np.zeros(N)
+    level[:20] = 1.0
+    columns = np.column_stack([X[:, 0], level])
+    if counts:
+        y, model = (
+            np.where(level > 0, 0.0, COUNT),
+            affine([0.2, -far], 0.2, link="log", family="poisson"),
+        )
+    else:
+        y = np.where(level > 0, 1.0, BINARY)
+        model = affine([0.5, far], 0.0, link="logit", family="binomial")
+    made = converter.convert(model, columns, y)
+    (said,) = [one for one in made.caveats if one.topic == "separation"]
+    assert "x[1] tells" in said
+    assert not made.optimality.converged
+
+
+def test_predictions_that_overflow_are_refused():
+    model = affine([1.0], 0.0, link="log", family="poisson")
+    with pytest.raises(converter.DataError, match="which overflows.*scaler"):
+        converter.convert(model, X[:, :1] + 1e4, COUNT)
+
+
+def test_information_of_predictions_that_saturate():
+    """The columns are independent; rows with probabilities of 0 and 1 do not say so."""
+    columns = np.column_stack([X[:, 0], X[:, 0] + 1e-6 * X[:, 2]])
+    made = converter.convert(
+        affine([3e4, 0.0], 0.0, link="logit", family="binomial"), columns, BINARY
+    )
+    topics = {one.topic for one in made.caveats}
+    assert "saturated" in topics
+    assert "dependent-columns" not in topics
+    assert made.parameters == 3

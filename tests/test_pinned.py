@@ -847,3 +847,45 @@ def test_two_ways_from_the_command_line(tmp_path):
     )
     assert ran.exit_code == 0, ran.output
     _same(pd.read_csv(out)["std_error"], expected.results.bse)
+
+
+def test_rows_keep_their_labels():
+    """Of the table, also where rows were left out."""
+    frame = pd.DataFrame(
+        {"a": [np.nan, 1, 2, 3, 4, 5.5], "y": [0, 1, 2, 3, 4, 60.0]}, index=list("uvwxyz")
+    )
+    model = affine([1.0], 0.0, names=["a"])
+    made = converter.convert(model, frame, "y", missing="drop")
+    assert list(made.results.resid.index) == list("vwxyz")
+    assert made.refit.outlier_test().student_resid.abs().idxmax() == "z"
+    plain = converter.convert(model, frame.to_dict("list"), "y", missing="drop")
+    assert list(plain.results.resid.index) == [1, 2, 3, 4, 5]
+
+
+def test_what_was_saved_still_says_that_it_was_not_fitted(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 2)), rng.normal(size=50)
+    made = converter.convert(affine([1.0, 2.0], 0.0), X, y)
+    made.results.save(tmp_path / "m.pickle")
+    loaded = sm.load(tmp_path / "m.pickle")
+    assert "y (network weights)" in str(loaded.summary())
+    assert made.results.model.endog_names == "y"
+    made.refit.save(tmp_path / "r.pickle")
+    assert "network" not in str(sm.load(tmp_path / "r.pickle").summary())
+
+
+@pytest.mark.parametrize(
+    ("cov_type", "settings", "words"),
+    [
+        ("nonrobust", {"groups": np.arange(50) % 5}, "knows no 'groups'.*cluster"),
+        ("HC1", {"maxlags": 2}, "knows no 'maxlags'.*HAC"),
+        ("cluster", {"groups": np.arange(50) % 5, "use_corection": True}, "'use_corection'"),
+        ("HAC", {"maxlags": 50}, "maxlags is 50, and there are 50 rows"),
+        ("HAC", {"maxlags": -1}, "0 or more"),
+    ],
+)
+def test_settings_that_do_not_belong_are_refused(cov_type, settings, words):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 2)), rng.normal(size=50)
+    with pytest.raises(ValueError, match=words):
+        converter.convert(affine([1.0, 2.0], 0.0), X, y, cov_type=cov_type, cov_kwds=settings)

@@ -373,3 +373,44 @@ def test_units_of_the_columns_decide_nothing(tmp_path, rows):
     assert made.parameters == 5
     np.testing.assert_allclose(made.results.bse.iloc[[0, 1, 3, 5, 6]], small.bse, rtol=1e-6)
     assert made.optimality.max_drift < 1e-4  # of statsmodels, in such units
+
+
+def test_what_belongs_to_an_ordinary_regression_is_refused(tmp_path, rows):
+    X, y = rows
+    best = np.linalg.lstsq(np.column_stack([np.ones(N), X @ _SMOOTH]), y, rcond=None)[0]
+    path = _smoother(tmp_path / "m.onnx", best[1:], best[0])
+    made = converter.convert(path, X, y, restricted=True)
+    for results in (made.results, made.refit):
+        for name in ("get_influence", "outlier_test"):
+            with pytest.raises(ValueError, match="restricted"):
+                getattr(results, name)()
+        with pytest.raises(ValueError, match="restricted"):
+            results.compare_f_test(sm.OLS(y, sm.add_constant(X[:, :2])).fit())
+        # What rests on the covariance alone is right.
+        assert np.isfinite(results.get_prediction().summary_frame()).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift"),
+    [((1.0, 1e10), 0.0), ((1e-9, 1e6), 0.0), ((1.0, 1.0), 3e4), ((1e5, 1.0), (1.7e9, 0.0))],
+)
+def test_columns_of_other_units_and_far_from_zero(tmp_path, rows, scale, shift):
+    _, y = rows
+    X = RNG.normal(size=(N, 2)) * scale + shift
+    layers = keras.layers
+    for widths in ((1,), (3, 1)):
+        stack = [layers.Dense(width, dtype="float64") for width in widths]
+        model = keras.Sequential([keras.Input((2,), dtype="float64"), *stack])
+        model.compile("sgd", "mse")
+        model.save(tmp_path / "m.keras")
+        assert converter.convert(tmp_path / "m.keras", X, y, restricted=True).parameters == 3
+
+
+def test_nothing_that_can_move_is_no_error(tmp_path, rows):
+    X, y = rows
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, trainable=False)])
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.keras")
+    made = converter.convert(tmp_path / "m.keras", X, y, restricted=True)
+    assert made.parameters == 0
+    assert "could move" in made.verdict_sentence

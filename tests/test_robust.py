@@ -266,3 +266,27 @@ def test_estimators_reach_the_minimum_from_anywhere():
             for start in (np.zeros(4), np.array([1e3, -1e4, 50.0, 1e5]))
         ]
         assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+def test_units_of_the_columns_decide_nothing():
+    n = 500
+    Z = RNG.normal(size=(n, 2))
+    y = 1.0 + Z.sum(axis=1) + RNG.standard_t(3, size=n)
+    plain = converter.convert(_model([1.0, 1.0, 1.0], "huber", delta=1.345), Z, y)
+    units = np.array([0.05, 1e12])
+    model = _model([1.0, *(1.0 / units)], "huber", delta=1.345)
+    scaled = converter.convert(model, Z * units, y)
+    np.testing.assert_allclose(scaled.refit.params[1:] * units, plain.refit.params[1:], rtol=1e-8)
+    assert scaled.optimality.max_drift == pytest.approx(plain.optimality.max_drift, rel=1e-6)
+
+
+def test_rows_that_the_optimum_fits_exactly_have_any_slope():
+    """At the optimum the gradient is zero for some slope at the edges, whatever rounding says."""
+    heavy = RNG.standard_cauchy(size=(1000, 4))
+    y = heavy.sum(axis=1) + RNG.normal(size=1000)
+    best = converter.convert(_model(np.zeros(5)), heavy, y, family="quantile:0.05").refit.params
+    for factor in (1.0, 1.0 + 1e-9, 1.0 - 1e-9):
+        near = _model(np.asarray(best) * factor)
+        made = converter.convert(near, heavy, y, family="quantile:0.05")
+        assert made.optimality.verdict == "optimum"
+        assert made.optimality.statistic < 1e-3

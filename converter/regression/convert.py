@@ -22,7 +22,7 @@ from converter.regression.caveats import Caveat, network, rows
 from converter.regression.choice import choose, parts_of
 from converter.regression.conversion import Conversion
 from converter.regression.joint import JointConversion
-from converter.regression.moments import Moments
+from converter.regression.moments import Moments, columns_of
 from converter.regression.optimality import Optimality, Optimum, compare, is_exact, optimum_of
 from converter.regression.prepared import Prepared, prepare
 from converter.regression.restriction import Restriction, restrict
@@ -224,7 +224,11 @@ def _concluded(
     moments = one.moments
     if restriction is not None:
         moments = replace(moments, tangent=restriction.tangent)
-    parameters = float(moments.rank) if restriction is None else restriction.parameters
+    columns = columns_of(X, moments)
+    if restriction is None:  # of the columns: rows that say nothing do not make them dependent
+        parameters = float(columns.rank * (len(params) // X.shape[1]))
+    else:
+        parameters = restriction.parameters
     _check_rows(one, parameters)
     apart: list[int] = []
     if restriction is not None and restriction.joint is not None:
@@ -236,9 +240,10 @@ def _concluded(
 
             apart = separating(likelihood, X, design.y)
             optimum = replace(optimum, converged=optimum.converged and not apart)
-        variance = 1.0
+        variance, gain = 1.0, None
         if isinstance(likelihood, MEstimator):
             variance = likelihood.variance(design.y - X @ params)
+            gain = likelihood.gain(X, design.y, params, moments)
         found = compare(
             likelihood,
             labels,
@@ -246,6 +251,7 @@ def _concluded(
             moments,
             optimum,
             variance=variance,
+            gain=gain,
             evaluated=not request.training_data,
         )
     said = [
@@ -257,7 +263,8 @@ def _concluded(
         *network.restriction_caveats(restriction, len(params)),
         *network.structure_caveats(one.equations, design.names, restriction is not None, together),
         *(() if design.coding is None else rows.coding_caveats(design.coding)),
-        *rows.design_caveats(moments, labels),
+        *rows.design_caveats(columns, one.terms),
+        *rows.saturation_caveats(moments, parameters),
         *rows.group_caveats(request.cov_type, kwds, len(params)),
         *rows.intercept_caveats(one, restriction is not None),
         *rows.response_caveats(one, optimum),

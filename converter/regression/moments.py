@@ -63,6 +63,9 @@ class Moments:
     tangent : ndarray of float64, shape (p, k), or None
         Directions in which the coefficients can move, where these are not all: estimation and
         tests are then those of the regression restricted to them.
+    gradient : ndarray, shape (p,), or None
+        Of the log-likelihood. Residuals of rows whose weight is next to nothing are huge, and
+        rotations of them would drown the others; the gradient has them as they count.
     basis : Basis or None
         In which sums of products of these rows were taken.
     """
@@ -71,6 +74,7 @@ class Moments:
     nobs: int
     value: float = 0.0
     tangent: np.ndarray | None = None
+    gradient: np.ndarray | None = None
     basis: Basis | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -96,7 +100,15 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Return the state of both sets of rows."""
         stacked = np.vstack([self.factor, other.factor])
-        return Moments(_triangular(stacked), self.nobs + other.nobs, self.value + other.value)
+        gradient = None
+        if self.gradient is not None and other.gradient is not None:
+            gradient = self.gradient + other.gradient
+        return Moments(
+            _triangular(stacked),
+            self.nobs + other.nobs,
+            self.value + other.value,
+            gradient=gradient,
+        )
 
     @property
     def extended(self) -> bool:
@@ -122,6 +134,8 @@ class Moments:
     @property
     def projection(self) -> np.ndarray:
         """``Q' residual``, shape (p,): its square is what a full step gains."""
+        if self.gradient is not None:
+            return np.asarray(self.inverse.T @ self.gradient)
         return self._padded[:-1, -1]
 
     @property
@@ -266,15 +280,24 @@ def _moments_at(
         found = _by_products(family, X, y, beta, weights, basis)
         if found is not None:
             return found
-    state = Moments.empty(len(beta))
+    state, gradient = Moments.empty(len(beta)), np.zeros(len(beta), beta.dtype)
     for start in range(0, len(X), _ROWS):
         rows = slice(start, start + _ROWS)
         design, residual = family.rows(X[rows], y[rows], beta)
+        if not family.linear:
+            eta = X[rows] @ beta.reshape(-1, X.shape[1]).T
+            gradient += (family.observed(y[rows], eta).score.T @ X[rows]).ravel()
+            residual = np.zeros_like(residual)
         if weights is not None:
             root = np.sqrt(weights[rows])
             design, residual = design * root[:, None], residual * root
         state = state.update(design, residual)
-    return replace(state, nobs=len(X), value=family.total(X, y, beta))
+    return replace(
+        state,
+        nobs=len(X),
+        value=family.total(X, y, beta),
+        gradient=None if family.linear else gradient,
+    )
 
 
 def _by_products(
@@ -390,6 +413,25 @@ def _triangular(rows: np.ndarray) -> np.ndarray:
         rest -= 2.0 * np.outer(reflector, reflector @ rest)
         factor[column + 1 :, column] = 0.0
     return factor[: rows.shape[1]]
+
+
+def columns_of(X: np.ndarray, like: Moments) -> Moments:
+    """Return the state of the columns themselves, whatever the rows weigh.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+    like : Moments
+        Of these rows.
+    """
+    width = X.shape[1]
+    if like.basis is not None and like.basis.to is not None:
+        factor = np.zeros((width + 1, width + 1))
+        factor[: len(like.basis.back), :-1] = like.basis.back
+        return Moments(factor, len(X))
+    if like.basis is not None or len(X) * width**2 > _EXTENDED:
+        return Moments(np.pad(_basis(X).back, ((0, 0), (0, 1))), len(X), basis=like.basis)
+    return Moments.empty(width).update(X.astype(np.longdouble), np.zeros(len(X), np.longdouble))
 
 
 def _decomposed(matrix: np.ndarray, nobs: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:

@@ -15,6 +15,10 @@ _OPTIMUM = 0.01
 _CLOSE = 0.1
 _SIGNIFICANT = 0.05
 _MAX_ITERATIONS = 100
+# Linear predictors that are large, and errors of them that leave nothing known.
+_FAR, _UNKNOWN = 12.0, 4.0
+# Part of a Newton step below which no part of it helps.
+_SHORTEST = 1e-13
 # Half of it is what is left to gain: near the optimum, and where a full step is always right.
 _NEAR, _CLOSE_BY = 1e-10, 1e-2
 # Roundings that a fitted value may have gone through, beside those of the data.
@@ -164,7 +168,7 @@ def _maximise(
         # Rounding errors keep it from zero: near the optimum it no longer falls.
         floor = decrement < _NEAR and decrement > before / 4.0
         if decrement <= _DECREMENT * max(1.0, abs(value)) or floor:
-            doubted = _doubted(family.furthest(X, params), value, iteration)
+            doubted = _doubted(family, X, params, moments, iteration)
             if not doubted:  # the step is known, and squares what error is left
                 params = params + moments.step
                 if moments.extended:  # of many rows, the state there is the same to its digits
@@ -176,20 +180,34 @@ def _maximise(
             reached = moments_at(family, X, y, trial, None, moments)
             gained = reached.value
             # Close by, a full step never fails, whatever is left of the difference of two sums.
-            if decrement < _CLOSE_BY or gained >= value - 1e-12 * abs(value) or scale < 1e-10:
+            if np.isfinite(gained) and (
+                decrement < _CLOSE_BY or gained >= value - 1e-12 * abs(value)
+            ):
                 break
             scale /= 2.0
+            if scale < _SHORTEST:
+                return Optimum(params, moments, False, iteration, True)
         params, moments = trial, reached
     return Optimum(params, moments, False, _MAX_ITERATIONS, True)
 
 
-def _doubted(furthest: float, log_likelihood: float, iterations: int) -> bool:
+def _doubted(
+    family: Likelihood, X: np.ndarray, params: np.ndarray, moments: Moments, iterations: int
+) -> bool:
     """Tell a likelihood that may have run into its bound from one that has a maximum.
 
     Separated classes let Newton's method gain about one unit of the linear predictor each
-    iteration, for ever, while a maximum is reached in a dozen.
+    iteration, for ever, while a maximum is reached in a dozen. And where it started far out, they
+    leave a linear predictor that is large and not known at all.
     """
-    return log_likelihood > -1e-6 or (iterations > 12 and furthest > 15.0)
+    if moments.value > -1e-6:
+        return True
+    furthest = family.furthest(X, params)
+    if furthest <= _FAR:
+        return False
+    reach = np.abs(X).max(axis=0)
+    uncertain = float((moments.standard_errors.reshape(-1, X.shape[1]) * reach).max())
+    return iterations > 12 or not uncertain <= _UNKNOWN
 
 
 def compare(
@@ -200,6 +218,7 @@ def compare(
     optimum: Optimum,
     *,
     variance: float = 1.0,
+    gain: float | None = None,
     evaluated: bool = False,
 ) -> Optimality:
     """Measure the distance between the network's coefficients and the optimum.
@@ -217,17 +236,19 @@ def compare(
     variance : float
         Of the derivative of the loss with respect to the linear predictor, in units of the
         information.
+    gain : float, optional
+        What a step from the network gains, where `at_network` does not say it.
     evaluated : bool
         The network never saw these rows: the test is one of its coefficients, not of its training.
     """
-    gained = at_network.gain
+    gained = at_network.gain if gain is None else gain
     rank, nobs = at_network.rank, at_network.nobs
     errors = optimum.moments.standard_errors
     if family.scaled:
         exact = _exact(optimum.params, optimum.moments)
         scale = 0.0 if exact else optimum.moments.remainder / (nobs - rank)
         errors = errors * np.sqrt(scale)
-        statistic = _ratio(gained / rank, scale)
+        statistic = _ratio(gained / rank, scale) if rank else 0.0
         pvalue = float(stats.f.sf(statistic, rank, nobs - rank))
         df: tuple[int, ...] = (rank, nobs - rank)
     else:
@@ -235,6 +256,8 @@ def compare(
             errors = np.sqrt(np.diag(optimum.covariance))
         statistic, df = gained / variance, (rank,)
         pvalue = float(stats.chi2.sf(statistic, rank))
+    if not rank:  # nothing can move: there is nothing to test
+        pvalue = 1.0
     differences = network - optimum.params
     if isinstance(family, MEstimator) and not differences.any():
         # Where the loss has an edge, its derivative there is none.
@@ -280,7 +303,7 @@ def verdict_of(
     if not converged:
         drift = dict.fromkeys(drift, float("nan"))
     largest = max(abs(value) for value in drift.values())
-    if evaluated and converged:
+    if evaluated:
         verdict = "contradicted" if pvalue < _SIGNIFICANT else "consistent"
     elif not converged or largest > _CLOSE or pvalue < _SIGNIFICANT:
         verdict = "not at the optimum"

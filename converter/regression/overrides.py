@@ -360,6 +360,7 @@ class GivenOLSResults(_Regression, OLSResults):  # type: ignore[misc]
 def _labelled(model: Any, label: str) -> Any:
     """Return a model whose summaries say of the response how the parameters came about."""
     labelled, data = copy.copy(model), copy.copy(model.data)
+    data._cache = dict(getattr(data, "_cache", {}))
     if isinstance(data.ynames, str):
         data.ynames = f"{data.ynames} ({label.lower()})"
     labelled.data = data

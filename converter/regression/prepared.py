@@ -20,6 +20,8 @@ from converter.regression.multinomial import Multinomial
 from converter.regression.robust import MEstimator
 from converter.regression.scaling import scaler_of, scalers_of, unscale
 
+# Logarithm of an expected count beyond which it overflows.
+_HIGHEST = 700.0
 _ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
 
 
@@ -77,8 +79,16 @@ class Prepared:
 
     @cached_property
     def moments(self) -> Moments:
-        design = self.design
-        return moments_at(self.choice.likelihood, self.exog, design.y, self.params, design.weights)
+        design, likelihood = self.design, self.choice.likelihood
+        if likelihood.name == "poisson":
+            highest = float((self.exog @ self.params).max())
+            if highest > _HIGHEST:
+                raise DataError(
+                    f"the network expects exp({highest:.4g}) counts in some row, which overflows: "
+                    "the table is not in its units (give the scaler: scaler=, --scale), or the "
+                    "columns stand in another order"
+                )
+        return moments_at(likelihood, self.exog, design.y, self.params, design.weights)
 
     def reading(self, model: AffineModel) -> np.ndarray:
         """Return the coefficients of the same network with other weights."""

@@ -22,7 +22,7 @@ from scipy.linalg import block_diag
 from converter.errors import DataError
 from converter.model import AffineModel
 from converter.regression.moments import moments_at
-from converter.regression.optimality import Optimality, Optimum, verdict_of
+from converter.regression.optimality import Optimality, Optimum, is_exact, verdict_of
 from converter.weights import span
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _together(
     ]
     rank = basis.shape[1]
     each = rank / count
-    if rows <= each:
+    if rows <= max(each, width):
         raise DataError(f"{rows} rows are too few for {rank} parameters of {count} outputs")
 
     def covariance(at: Sequence[np.ndarray], estimated: float) -> tuple[np.ndarray, np.ndarray]:
@@ -177,8 +177,17 @@ def _together(
     estimated = each if first.request.training_data else 0.0
     _, at_network = covariance([one.params for one in prepared], estimated)
     middle, at_optimum = covariance(params, each)
-    root = np.linalg.cholesky(middle)
-    statistic = float((np.linalg.solve(root, projected) ** 2).sum())
+    exact = all(
+        is_exact(one.choice.likelihood, one.exog, one.design.y, Optimum(at, own, True, 1))
+        for one, at, own in zip(prepared, params, reached, strict=True)
+    )
+    # Outputs with the same errors make it singular: what does not vary is not tested.
+    variances, axes_ = np.linalg.eigh(middle)
+    varies = variances > 1e-10 * variances.max(initial=0.0)
+    statistic = float(((axes_[:, varies].T @ projected) ** 2 / variances[varies]).sum())
+    rank = int(varies.sum())
+    if exact:
+        statistic = 0.0
     pvalue = float(stats.chi2.sf(statistic, rank))
     made = []
     for place, (one, own) in enumerate(zip(prepared, alone, strict=True)):
@@ -187,7 +196,7 @@ def _together(
         best = Optimum(params[place], reached[place], True, 1, covariance=at_optimum[block, block])
         found = verdict_of(
             one.labels,
-            one.params - params[place],
+            np.where(exact, 0.0, one.params - params[place]),
             errors,
             (statistic, pvalue, (rank,)),
             evaluated=not one.request.training_data,
@@ -196,7 +205,7 @@ def _together(
             replace(
                 own,
                 parameters=each,
-                joint=Joint(rank, at_network[block, block], best, found),
+                joint=Joint(basis.shape[1], at_network[block, block], best, found),
             )
         )
     return made

@@ -83,6 +83,11 @@ def verdict_sentence(likelihood: Likelihood, found: Optimality, topics: Sequence
     size = f"the largest drift is {found.max_drift:.2g} standard errors; {test}"
     if found.verdict in ("consistent", "contradicted"):
         return _evaluation(likelihood, estimate, found, test)
+    if not found.df[0]:
+        return (
+            "Verdict: optimum. Nothing in this network could move: its coefficients were given, "
+            "not estimated, and there is nothing to compare them with."
+        )
     if found.verdict == "optimum" and "perfect-fit" in topics:
         return (
             "Verdict: optimum. The network gives the target exactly, up to rounding, and so does "

@@ -98,13 +98,29 @@ def design_caveats(moments: Moments, terms: list[str]) -> list[Caveat]:
     if not condition > _CONDITION:
         return []
     near = [terms[i] for i in moments.nearly_dependent]
-    digits = max(int(-np.log10(np.finfo(float).eps * condition)), 0)
+    digits = max(int(-np.log10(np.finfo(float).eps * min(condition, 1e16))), 0)
     return [
         Caveat(
             "ill-conditioned",
             f"The columns {some(near)} are nearly dependent (condition number {condition:.1g} "
             "with columns of equal length): rounding the data in their last digit moves the "
             f"coefficients; of them and their standard errors some {digits} digits are certain.",
+        )
+    ]
+
+
+def saturation_caveats(moments: Moments, parameters: float) -> list[Caveat]:
+    """Say so where the network's predictions are so extreme that its information is singular."""
+    restricted = moments.tangent is not None
+    if restricted or (moments.rank >= parameters and np.isfinite(moments.standard_errors).all()):
+        return []
+    return [
+        Caveat(
+            "saturated",
+            "The network's predictions are so extreme on most of these rows that the rows say "
+            "nothing about some coefficients there: the information at the network is singular to "
+            "rounding, and the standard errors in its table are not those of all coefficients. The "
+            "columns themselves are independent; use the refit.",
         )
     ]
 
