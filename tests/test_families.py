@@ -426,7 +426,7 @@ def test_times_that_are_named_by_their_column():
 def test_scalers_of_targets_that_are_no_numbers():
     model = affine([0.5, 1.0, 0.0], -0.3)
     scaler = {"mean": [10.0], "scale": [5.0]}
-    with pytest.raises(converter.DataError, match="only makes sense for a linear"):
+    with pytest.raises(converter.DataError, match="belongs to a linear regression"):
         converter.convert(model, X, BINARY, family="binomial", target_scaler=scaler)
     with pytest.raises(converter.DataError, match="is the target, and given as weights"):
         converter.convert(model, _table(y=COUNT + 1.0), "y", weights="y")
@@ -534,7 +534,7 @@ def test_separation_is_found_however_far_out_training_stopped(far, counts):
 
 def test_predictions_that_overflow_are_refused():
     model = affine([1.0], 0.0, link="log", family="poisson")
-    with pytest.raises(converter.DataError, match="which overflows.*scaler"):
+    with pytest.raises(converter.DataError, match=r"which overflows.*scaler"):
         converter.convert(model, X[:, :1] + 1e4, COUNT)
 
 

@@ -786,7 +786,7 @@ def test_groups_that_are_named_or_numbered_at_will(kind, tmp_path):
 def test_groups_that_do_not_fit():
     for groups, words in (
         (GROUPS[:-1], "groups has 239 values for 240 rows"),
-        (np.column_stack([GROUPS] * 3), "groups must be one column or two"),
+        (np.column_stack([GROUPS] * 3), "groups takes one column or two, and 3 are given"),
         ((GROUPS, GROUPS[:-1]), "both columns of groups must be of one length"),
         (np.column_stack([GROUPS, np.zeros(N)]), "at least two groups"),
         (np.where(GROUPS == 1, np.nan, GROUPS), "groups has missing values"),
@@ -889,3 +889,28 @@ def test_settings_that_do_not_belong_are_refused(cov_type, settings, words):
     X, y = rng.normal(size=(50, 2)), rng.normal(size=50)
     with pytest.raises(ValueError, match=words):
         converter.convert(affine([1.0, 2.0], 0.0), X, y, cov_type=cov_type, cov_kwds=settings)
+
+
+@pytest.mark.parametrize("given", ["g", ["g", "h"], "array"])
+def test_rows_without_a_group_are_rows_with_missing_values(given):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"a": rng.normal(size=60), "y": rng.normal(size=60)})
+    frame["g"] = np.where(rng.random(60) < 0.1, None, rng.choice(list("uvwx"), 60))
+    frame["h"] = rng.integers(0, 5, 60)
+    model = affine([1.0], 0.0, names=["a"])
+    settings = {"groups": frame["g"].to_numpy() if given == "array" else given}
+    table = frame.drop(columns="g") if given == "array" else frame
+    with pytest.raises(converter.DataError, match="missing='drop'"):
+        converter.convert(model, table, "y", cov_type="cluster", cov_kwds=settings)
+    made = converter.convert(
+        model, table, "y", cov_type="cluster", cov_kwds=settings, missing="drop"
+    )
+    whole = frame.dropna()
+    expected = converter.convert(
+        *(model, whole, "y"),
+        cov_type="cluster",
+        cov_kwds={"groups": "g" if given == "array" else given},
+    )
+    assert made.nobs == len(whole) < 60
+    np.testing.assert_allclose(made.results.bse, expected.results.bse, rtol=1e-12)
+    assert made.dropped == 60 - len(whole)

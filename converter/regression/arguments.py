@@ -15,7 +15,10 @@ from converter.regression.tables import listed, load
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a table, for one regression; see `converter.convert`."""
+    """What is asked of a table, for one regression; see `converter.convert`.
+
+    `complete` marks the rows whose groups and times are there.
+    """
 
     data: Any
     features: Sequence[str] | Mapping[str, str] | None = None
@@ -27,19 +30,22 @@ class Request:
     cov_type: str = "nonrobust"
     cov_kwds: dict[str, Any] | None = None
     training_data: bool = True
+    complete: np.ndarray | None = None
 
 
 def covariance_of(
-    cov_type: str, cov_kwds: dict[str, Any] | None, data: Any
-) -> tuple[dict[str, Any] | None, list[str]]:
+    cov_type: str, cov_kwds: dict[str, Any] | None, data: Any, missing: str = "raise"
+) -> tuple[dict[str, Any] | None, list[str], np.ndarray | None]:
     """Return the settings of a covariance, columns that they name as values, and these names.
+
+    Last a mark for each row whose group or time is there; None if all are, or none is asked for.
 
     Raises
     ------
     ValueError
         If statsmodels has no such covariance, or it is not told what it needs.
     DataError
-        If a column that is named has missing values.
+        If a column has missing values, and rows with such are not to be left out.
     """
     own = [kind for kinds in OWN_COVARIANCES.values() for kind in kinds]
     if cov_type not in (*COVARIANCES, *own):
@@ -64,19 +70,22 @@ def covariance_of(
     lags = (cov_kwds or {}).get("maxlags", 0)
     if not isinstance(lags, (int, np.integer)) or lags < 0:
         raise ValueError(f"maxlags must be a whole number, 0 or more, not {lags!r}")
-    return _columns(cov_kwds, data)
+    return _columns(cov_kwds, data, missing)
 
 
-def _columns(cov_kwds: dict[str, Any] | None, data: Any) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return groups and times as whole numbers, and the columns that they are named by."""
-    found, names = dict(cov_kwds or {}), []
+def _columns(
+    cov_kwds: dict[str, Any] | None, data: Any, missing: str
+) -> tuple[dict[str, Any] | None, list[str], np.ndarray | None]:
+    """Return groups and times as whole numbers, the columns that they are named by, and marks."""
+    found, names, whole = dict(cov_kwds or {}), [], None
     for key, coded in (("groups", _groups), ("time", _times)):
         given = found.get(key)
         if given is None:
             continue
         named = [given] if isinstance(given, str) else []
-        if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], str):
-            named = list(given)  # two ways
+        if isinstance(given, (list, tuple)) and all(isinstance(one, str) for one in given):
+            table_rows = load(data).rows
+            named = list(given) if len(given) != table_rows else []
         if named:
             names += named
             table = load(data)
@@ -84,15 +93,27 @@ def _columns(cov_kwds: dict[str, Any] | None, data: Any) -> tuple[dict[str, Any]
         else:
             ways = _ways(given)
         if len(ways) > (2 if key == "groups" else 1):
-            raise ValueError(f"{key} must be one column" + " or two" * (key == "groups"))
-        for place, way in enumerate(ways):
-            if any(one is None or one != one for one in way.tolist()):
-                what = f"the column {named[place]!r} of {key}" if named else key
-                raise DataError(f"{what} has missing values")
+            raise ValueError(
+                f"{key} takes one column"
+                + " or two" * (key == "groups")
+                + f", and {len(ways)} are given"
+            )
         if any(len(way) != len(ways[0]) for way in ways):
             raise ValueError(f"both columns of {key} must be of one length")
+        for place, way in enumerate(ways):
+            there = np.array([one is not None and one == one for one in way.tolist()], dtype=bool)
+            if there.all():
+                continue
+            what = f"the column {named[place]!r} of {key}" if named else key
+            if missing != "drop":
+                raise DataError(
+                    f"{what} has missing values; fill them in, or leave those rows out with "
+                    "missing='drop' (--missing drop)"
+                )
+            whole = there if whole is None else whole & there
+            ways[place] = np.where(there, way, way[there][:1])  # such rows are left out
         found[key] = coded(ways[0]) if len(ways) == 1 else np.column_stack(list(map(coded, ways)))
-    return (found if cov_kwds is not None else None), names
+    return (found if cov_kwds is not None else None), names, whole
 
 
 def check_covariance(regression: str, cov_type: str) -> None:

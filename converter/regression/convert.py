@@ -171,8 +171,10 @@ class _Asked:
     @cached_property
     def prepared(self) -> list[Prepared]:
         request = self.request
-        kwds, beside = covariance_of(request.cov_type, request.cov_kwds, request.data)
-        request = replace(request, cov_kwds=kwds)
+        kwds, beside, complete = covariance_of(
+            request.cov_type, request.cov_kwds, request.data, request.missing
+        )
+        request = replace(request, cov_kwds=kwds, complete=complete)
         if len(self.parts) == 1:
             return [prepare(choose(self.parts[0][1], self.family), request, self.target, beside)]
         targets = targets_of(self.target, [name for name, _ in self.parts])

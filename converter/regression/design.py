@@ -101,7 +101,9 @@ def design_of(
         raise DataError(f"{table.source}: {weights_name!r} is the target, and given as weights")
     taken = {name for name in (target_name, weights_name, *others) if name is not None}
     free = [name for name in table.names if name not in taken]
-    beside = "the target" if weights_name is None else f"the target and the weights {weights_name}"
+    apart = [f"the weights {weights_name}"] if weights_name is not None else []
+    apart += [printable(name, 60) for name in others]
+    beside = " and ".join(["the target", *apart])
     chosen = _features(model, table, free, request.features, beside)
     for name in (target_name, *others):
         if name in chosen:
@@ -112,6 +114,8 @@ def design_of(
     if w is not None:
         used[weights_name or "weights"] = w
     keep = _complete(used, table, request.missing)
+    if request.complete is not None:
+        keep = request.complete if keep is None else keep & request.complete
     if keep is not None:
         used = {name: values[keep] for name, values in used.items()}
         y = y[keep]
@@ -221,6 +225,10 @@ def _column(
         return read(table, name), name
     own = getattr(given, "name", None)
     if np.size(given) != table.rows:
+        if isinstance(given, (list, tuple)) and all(isinstance(one, str) for one in given):
+            raise DataError(
+                f"{len(given)} columns are given as the {role}; one output has one column"
+            )
         raise DataError(f"the {role} has {np.size(given)} values; the table has {table.rows} rows")
     equals = getattr(getattr(given, "index", None), "equals", None)
     if table.index is not None and equals is not None and not equals(table.index):

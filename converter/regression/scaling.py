@@ -208,7 +208,10 @@ def unscale(
         if linear is None:
             linear = model.link == "identity" and model.family == "gaussian"
         if not linear:
-            raise DataError("a scaler of the target only makes sense for a linear regression")
+            raise DataError(
+                "a scaler of the target belongs to a linear regression, whose target is a number "
+                "in some unit; classes and counts are not scaled"
+            )
         target = scaler_of(target_scaler, len(coef), "the scaler of the target")
         coef = coef * target.scale[:, None]
         intercept = intercept * target.scale + target.shift
