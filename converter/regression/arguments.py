@@ -89,7 +89,7 @@ def _columns(
         if named:
             names += named
             table = load(data)
-            ways = [np.array(table.values(name).tolist()) for name in named]
+            ways = [table.values(name) for name in named]
         else:
             ways = _ways(given)
         if len(ways) > (2 if key == "groups" else 1):
@@ -103,6 +103,7 @@ def _columns(
         for place, way in enumerate(ways):
             there = np.array([one is not None and one == one for one in way.tolist()], dtype=bool)
             if there.all():
+                ways[place] = np.array(way.tolist())
                 continue
             what = f"the column {named[place]!r} of {key}" if named else key
             if missing != "drop":
@@ -111,7 +112,8 @@ def _columns(
                     "missing='drop' (--missing drop)"
                 )
             whole = there if whole is None else whole & there
-            ways[place] = np.where(there, way, way[there][:1])  # such rows are left out
+            # Such rows are left out.
+            ways[place] = np.array(np.where(there, way, way[there][:1]).tolist())
         found[key] = coded(ways[0]) if len(ways) == 1 else np.column_stack(list(map(coded, ways)))
     return (found if cov_kwds is not None else None), names, whole
 
