@@ -106,6 +106,8 @@ def _columns(
                 ways[place] = np.array(way.tolist())
                 continue
             what = f"the column {named[place]!r} of {key}" if named else key
+            if not there.any():
+                raise DataError(f"{what} has no values")
             if missing != "drop":
                 raise DataError(
                     f"{what} has missing values; fill them in, or leave those rows out with "
