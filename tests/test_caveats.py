@@ -65,7 +65,7 @@ def _single(tmp_path):
     far = X * 0.01 + 1000.0
     y = far @ [200.0, -100.0] + np.random.default_rng(1).normal(size=N) * 0.001
     best = np.asarray(sm.OLS(y, sm.add_constant(far)).fit().params)
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype="float32")])
     model.layers[0].set_weights([best[1:, None], best[:1]])
     model.compile("sgd", "mse")
     model.save(tmp_path / "m.keras")
@@ -258,7 +258,7 @@ def test_p_values_of_evaluations_are_uniform():
 
 
 def test_drift_by_training_is_not_blamed_on_precision(tmp_path):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype="float32")])
     best = np.asarray(sm.OLS(Y, sm.add_constant(X)).fit().params)
     model.layers[0].set_weights([best[1:, None] + 0.05, best[:1]])
     model.compile("sgd", "mse")

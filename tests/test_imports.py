@@ -38,6 +38,7 @@ def test_inspect_and_fold_need_no_runtime(suffix, allowed):
 def test_the_public_names():
     assert set(converter.__all__) == {
         "AffineModel",
+        "Batch",
         "Conversion",
         "DataError",
         "Finding",
@@ -46,6 +47,7 @@ def test_the_public_names():
         "ModelFileError",
         "Rejected",
         "Verification",
+        "batch",
         "convert",
         "fold",
         "inspect",

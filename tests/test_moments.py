@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converter.regression import moments as module
+from converter.regression import passes as module
 from converter.regression.families import GAUSSIAN, LOGIT, POISSON, PROBIT
-from converter.regression.moments import moments_at
 from converter.regression.multinomial import Multinomial
 from converter.regression.optimality import optimum_of
+from converter.regression.passes import moments_at
 
 N = 6000
 RNG = np.random.default_rng(11)

@@ -22,8 +22,9 @@ from converter.regression.caveats import Caveat, network, rows
 from converter.regression.choice import choose, parts_of
 from converter.regression.conversion import Conversion
 from converter.regression.joint import JointConversion
-from converter.regression.moments import Moments, columns_of
+from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum, compare, is_exact, optimum_of
+from converter.regression.passes import columns_of
 from converter.regression.prepared import Prepared, prepare
 from converter.regression.restriction import Restriction, restrict
 from converter.regression.robust import MEstimator
@@ -232,30 +233,7 @@ def _concluded(
     else:
         parameters = restriction.parameters
     _check_rows(one, parameters)
-    apart: list[int] = []
-    if restriction is not None and restriction.joint is not None:
-        optimum, found = restriction.joint.optimum, restriction.joint.found
-    else:
-        optimum = optimum_of(likelihood, X, design.y, params, moments, design.weights)
-        if optimum.doubted:
-            from converter.regression.separation import separating
-
-            apart = separating(likelihood, X, design.y)
-            optimum = replace(optimum, converged=optimum.converged and not apart)
-        variance, gain = 1.0, None
-        if isinstance(likelihood, MEstimator):
-            variance = likelihood.variance(design.y - X @ params)
-            gain = likelihood.gain(X, design.y, params, moments)
-        found = compare(
-            likelihood,
-            labels,
-            params,
-            moments,
-            optimum,
-            variance=variance,
-            gain=gain,
-            evaluated=not request.training_data,
-        )
+    optimum, found, apart = _estimated(one, moments, restriction)
     said = [
         *rows.fit_caveats(one, moments),
         *rows.perfect_fit(is_exact(likelihood, one.exog, design.y, optimum)),
@@ -298,6 +276,37 @@ def _concluded(
         if restriction is None or restriction.joint is None
         else restriction.joint.covariance,
     )
+
+
+def _estimated(
+    one: Prepared, moments: Moments, restriction: Restriction | None
+) -> tuple[Optimum, Optimality, list[int]]:
+    """Return the optimum, the distance from it, and parameters along which there is none."""
+    if restriction is not None and restriction.joint is not None:
+        return restriction.joint.optimum, restriction.joint.found, []
+    likelihood, X, y, params = one.choice.likelihood, one.exog, one.design.y, one.params
+    optimum = optimum_of(likelihood, X, y, params, moments, one.design.weights)
+    apart: list[int] = []
+    if optimum.doubted:
+        from converter.regression.separation import separating
+
+        apart = separating(likelihood, X, y)
+        optimum = replace(optimum, converged=optimum.converged and not apart)
+    variance, gain = 1.0, None
+    if isinstance(likelihood, MEstimator):
+        variance = likelihood.variance(y - X @ params)
+        gain = likelihood.gain(X, y, params, moments)
+    found = compare(
+        likelihood,
+        one.labels,
+        params,
+        moments,
+        optimum,
+        variance=variance,
+        gain=gain,
+        evaluated=not one.request.training_data,
+    )
+    return optimum, found, apart
 
 
 def _rounding_caveats(

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from converter.regression.families import Likelihood
-from converter.regression.moments import Moments, moments_at
+from converter.regression.moments import Moments
+from converter.regression.passes import moments_at
 from converter.regression.robust import MEstimator, rounding_of
 
 _OPTIMUM = 0.01

@@ -15,8 +15,9 @@ from converter.regression.arguments import Request, check_covariance
 from converter.regression.choice import Choice
 from converter.regression.conversion import labels_of
 from converter.regression.design import Design, design_of
-from converter.regression.moments import Moments, moments_at
+from converter.regression.moments import Moments
 from converter.regression.multinomial import Multinomial
+from converter.regression.passes import moments_at
 from converter.regression.robust import MEstimator
 from converter.regression.scaling import scaler_of, scalers_of, unscale
 

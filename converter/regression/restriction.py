@@ -21,8 +21,8 @@ from scipy.linalg import block_diag
 
 from converter.errors import DataError
 from converter.model import AffineModel
-from converter.regression.moments import moments_at
 from converter.regression.optimality import Optimality, Optimum, is_exact, verdict_of
+from converter.regression.passes import moments_at
 from converter.weights import span
 
 if TYPE_CHECKING:
