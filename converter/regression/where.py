@@ -6,8 +6,9 @@ a column with a constant, or a combination of such, is refused.
 
 from __future__ import annotations
 
+import operator
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -74,84 +75,104 @@ def condition(text: str, schema: pa.Schema, source: str) -> ds.Expression:
         raise DataError(f"where is longer than {_LONGEST:,} characters")
     try:
         tree = parse_one(text, into=exp.Condition)
+        return _Reader(text, schema, source).expression(tree)
     except (SqlglotError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else "not understood"
         raise DataError(f"where={printable(text)!r}: {printable(reason)}") from None
 
-    def refuse(node: Any) -> DataError:
-        return DataError(
-            f"where={printable(text)!r}: {printable(node.sql())!r} is not a comparison of a column "
-            "with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, IS NULL; AND, OR, NOT)"
-        )
 
-    def column(node: Any) -> tuple[str, pa.DataType]:
-        if not isinstance(node, exp.Column) or node.table:
-            raise refuse(node)
-        if node.name not in schema.names:
-            raise DataError(
-                f"{source}: where names the column {printable(node.name)!r}; the table has "
-                f"{listed(schema.names)}"
-            )
-        return node.name, schema.field(node.name).type
+class _Reader:
+    """Turns a parsed condition into a filter, or refuses it."""
 
-    def constant(node: Any, kind: pa.DataType) -> pa.Scalar:
-        value = _value(node, exp)
-        if value is _NO_CONSTANT:
-            raise refuse(node)
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        try:
-            return pa.scalar(value).cast(kind)
-        except (pa.ArrowException, ValueError):
-            raise DataError(
-                f"where={printable(text)!r}: {printable(node.sql())} is no {kind}, which the "
-                "column holds"
-            ) from None
+    def __init__(self, text: str, schema: pa.Schema, source: str) -> None:
+        from sqlglot import exp
 
-    compared: dict[Any, Callable[[ds.Expression, pa.Scalar], ds.Expression]] = {
-        exp.EQ: lambda a, b: a == b,
-        exp.NEQ: lambda a, b: a != b,
-        exp.LT: lambda a, b: a < b,
-        exp.LTE: lambda a, b: a <= b,
-        exp.GT: lambda a, b: a > b,
-        exp.GTE: lambda a, b: a >= b,
-    }
-    turned: dict[Any, Any] = {exp.LT: exp.GT, exp.LTE: exp.GTE, exp.GT: exp.LT, exp.GTE: exp.LTE}
+        self.text, self.schema, self.source = text, schema, source
+        self.exp: Any = exp
+        self.compared: dict[Any, Any] = {
+            exp.EQ: operator.eq,
+            exp.NEQ: operator.ne,
+            exp.LT: operator.lt,
+            exp.LTE: operator.le,
+            exp.GT: operator.gt,
+            exp.GTE: operator.ge,
+        }
+        self.turned: dict[Any, Any] = {
+            exp.LT: exp.GT,
+            exp.LTE: exp.GTE,
+            exp.GT: exp.LT,
+            exp.GTE: exp.LTE,
+        }
 
-    def convert(node: Any) -> ds.Expression:
+    def expression(self, node: Any) -> ds.Expression:
+        """Return the filter that a part of the condition is."""
+        exp = self.exp
         if isinstance(node, exp.Paren):
-            return convert(node.this)
+            return self.expression(node.this)
         if isinstance(node, exp.And):
-            return convert(node.left) & convert(node.right)
+            return self.expression(node.left) & self.expression(node.right)
         if isinstance(node, exp.Or):
-            return convert(node.left) | convert(node.right)
+            return self.expression(node.left) | self.expression(node.right)
         if isinstance(node, exp.Not):
-            return ~convert(node.this)
-        kind: Any = type(node)
-        if kind in compared:
-            left, right = node.left, node.right
-            if not isinstance(left, exp.Column):
-                left, right, kind = right, left, turned.get(kind, kind)
-            name, type_ = column(left)
-            return compared[kind](ds.field(name), constant(right, type_))
+            return ~self.expression(node.this)
+        if type(node) in self.compared:
+            return self.comparison(node)
         if isinstance(node, exp.In) and node.expressions:
-            name, type_ = column(node.this)
-            values = [constant(one, type_).as_py() for one in node.expressions]
-            plain = type_.value_type if pa.types.is_dictionary(type_) else type_
-            return ds.field(name).isin(pa.array(values, type=plain))
+            name, kind = self.column(node.this)
+            values = [self.constant(one, kind).as_py() for one in node.expressions]
+            return ds.field(name).isin(pa.array(values, type=_plain(kind)))
         if isinstance(node, exp.Between):
-            name, type_ = column(node.this)
-            low, high = (constant(node.args[key], type_) for key in ("low", "high"))
+            name, kind = self.column(node.this)
+            low, high = (self.constant(node.args[key], kind) for key in ("low", "high"))
             return (ds.field(name) >= low) & (ds.field(name) <= high)
         if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
-            return ds.field(column(node.this)[0]).is_null()
+            return ds.field(self.column(node.this)[0]).is_null()
         if isinstance(node, exp.Column):
-            name, type_ = column(node)
-            if pa.types.is_boolean(type_):
+            name, kind = self.column(node)
+            if pa.types.is_boolean(kind):
                 return ds.field(name)
-        raise refuse(node)
+        raise self.refusal(node)
 
-    return convert(tree)
+    def comparison(self, node: Any) -> ds.Expression:
+        """Return the filter of a column and a constant, whichever stands first."""
+        left, right, kind = node.left, node.right, type(node)
+        if not isinstance(left, self.exp.Column):
+            left, right, kind = right, left, self.turned.get(kind, kind)
+        name, type_ = self.column(left)
+        return self.compared[kind](ds.field(name), self.constant(right, type_))
+
+    def column(self, node: Any) -> tuple[str, pa.DataType]:
+        if not isinstance(node, self.exp.Column) or node.table:
+            raise self.refusal(node)
+        if node.name not in self.schema.names:
+            raise DataError(
+                f"{self.source}: where names the column {printable(node.name)!r}; the table has "
+                f"{listed(self.schema.names)}"
+            )
+        return node.name, self.schema.field(node.name).type
+
+    def constant(self, node: Any, kind: pa.DataType) -> pa.Scalar:
+        value = _value(node, self.exp)
+        if value is _NO_CONSTANT:
+            raise self.refusal(node)
+        try:
+            return pa.scalar(value).cast(_plain(kind))
+        except (pa.ArrowException, ValueError):
+            raise DataError(
+                f"where={printable(self.text)!r}: {printable(node.sql())} is no {_plain(kind)}, "
+                "which the column holds"
+            ) from None
+
+    def refusal(self, node: Any) -> DataError:
+        return DataError(
+            f"where={printable(self.text)!r}: {printable(node.sql())!r} is not a comparison of a "
+            "column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, IS NULL; AND, OR, NOT)"
+        )
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type of a column's values, where it numbers them."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 _NO_CONSTANT = object()
