@@ -6,7 +6,6 @@ Exit status as diff(1) has it: 0 the network is a regression, 1 it is not, 2 tro
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -505,20 +504,9 @@ def _print_json(value: Any) -> None:
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    from converter.jsonable import plain
 
-
-def _plain(value: Any) -> Any:
-    """Return a value that JSON can hold: numpy scalars as numbers, what is not finite as null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def run() -> None:

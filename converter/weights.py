@@ -27,6 +27,8 @@ _STEP = 1e-3
 _STENCIL = ((1.0, 8.0 / 12.0), (-1.0, -8.0 / 12.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
 # Singular values, beside the largest, of directions that are none.
 _NONE = 1e-8
+# Directions, beside the longest, that are rounding errors.
+_ROUNDING = 1e-10
 # Directions beyond the rank that are tried before it is believed.
 _SPARE = 3
 # Arrays of a network whose values are rounded, or moved; the numbers that it may hold together.
@@ -221,7 +223,9 @@ def span(columns: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
     unit = np.where(moved, reach, 1.0)
     scaled = np.where(moved[:, None], columns / unit[:, None], 0.0)
     lengths = np.linalg.norm(scaled, axis=0)
-    scaled = scaled[:, lengths > 0] / lengths[lengths > 0]
+    # What is next to nothing beside the others is rounding errors, and no direction.
+    real = lengths > _ROUNDING * lengths.max(initial=0.0)
+    scaled = scaled[:, real] / lengths[real]
     if not scaled.size:
         return np.zeros((len(columns), 0))
     u, s, _ = np.linalg.svd(scaled, full_matrices=False)

@@ -548,3 +548,48 @@ def test_information_of_predictions_that_saturate():
     assert "saturated" in topics
     assert "dependent-columns" not in topics
     assert made.parameters == 3
+
+
+def test_separation_of_a_probit_regression():
+    level = np.zeros(N)
+    level[:80] = 1.0
+    y = np.where(level > 0, 1.0, BINARY)
+    for far in (1.0, 5.0, 9.0):
+        model = affine([0.3, far], 0.0, link="probit", family="binomial")
+        made = converter.convert(model, np.column_stack([X[:, 0], level]), y)
+        assert not made.optimality.converged
+        assert "separation" in {one.topic for one in made.caveats}
+
+
+@pytest.mark.parametrize("far", [30.0, 60.0, 100.0, 300.0])
+@pytest.mark.parametrize("separated", [False, True])
+def test_a_direction_that_is_no_column_hides_no_gradient(far, separated):
+    """A standardised dummy: where its rows are certain, two columns look like one."""
+    level = np.zeros(N)
+    level[:40] = 1.0
+    standard = (level - level.mean()) / level.std()
+    y = np.where((level > 0) & separated, 1.0, BINARY)
+    y[:10] = 0.0 if not separated else 1.0
+    slope = far * level.std()  # of the standardised dummy: +far in its rows, 0 elsewhere
+    model = affine(
+        [0.5, slope], slope * level.mean() / level.std(), link="logit", family="binomial"
+    )
+    made = converter.convert(model, np.column_stack([X[:, 0], standard]), y)
+    assert made.optimality.verdict == "not at the optimum"
+    if separated:
+        assert not made.optimality.converged
+    else:
+        fit = sm.Logit(y, sm.add_constant(np.column_stack([X[:, 0], standard]))).fit(disp=0)
+        assert made.optimality.converged
+        assert made.refit.llf == pytest.approx(fit.llf, rel=1e-9)
+
+
+def test_too_large_a_program_is_no_proof_of_an_optimum(monkeypatch):
+    from converter.regression import separation
+
+    monkeypatch.setattr(separation, "_LARGEST", 10)
+    y = (X[:, 0] > 0.1) * 1.0
+    made = converter.convert(affine([1.0, 0.0, 0.0], 0.0, link="logit", family="binomial"), X, y)
+    assert not made.optimality.converged
+    (said,) = [one for one in made.caveats if one.topic == "separation"]
+    assert "not proved" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import pickletools
 import subprocess
@@ -914,3 +915,35 @@ def test_rows_without_a_group_are_rows_with_missing_values(given):
     assert made.nobs == len(whole) < 60
     np.testing.assert_allclose(made.results.bse, expected.results.bse, rtol=1e-12)
     assert made.dropped == 60 - len(whole)
+
+
+def test_groups_in_all_their_guises():
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame({"a": rng.normal(size=60), "y": rng.normal(size=60)})
+    codes = pd.Series(rng.integers(0, 6, 60), dtype="Int64")
+    codes[3] = pd.NA
+    model = affine([1.0], 0.0, names=["a"])
+    whole = codes.notna().to_numpy()
+    expected = converter.convert(
+        *(model, frame[whole], "y"),
+        cov_type="cluster",
+        cov_kwds={"groups": codes[whole].astype(int).to_numpy()},
+    ).results.bse
+    words = [f"g{one}" if one == one else float("nan") for one in codes.astype("float64")]
+    for given in (codes, words, [None if one != one else one for one in words]):
+        made = converter.convert(
+            *(model, frame, "y"), cov_type="cluster", cov_kwds={"groups": given}, missing="drop"
+        )
+        np.testing.assert_allclose(made.results.bse, expected, rtol=1e-12)
+    shuffled = pd.Series(np.arange(60) % 6, index=np.arange(60)[::-1])
+    for wrong, words in ((shuffled, "another index"), (np.arange(50), "50 values for 60 rows")):
+        with pytest.raises(converter.DataError, match=words):
+            converter.convert(*(model, frame, "y"), cov_type="cluster", cov_kwds={"groups": wrong})
+
+
+def test_what_is_ready_for_json():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 1))
+    model = affine([1.0], 0.0, link="logit", family="binomial")
+    made = converter.convert(model, X, (X[:, 0] > 0) * 1.0)
+    assert json.loads(json.dumps(made.to_dict(), allow_nan=False))["terms"][0]["optimum"] is None

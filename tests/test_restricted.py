@@ -414,3 +414,49 @@ def test_nothing_that_can_move_is_no_error(tmp_path, rows):
     made = converter.convert(tmp_path / "m.keras", X, y, restricted=True)
     assert made.parameters == 0
     assert "could move" in made.verdict_sentence
+
+
+def test_outputs_of_separate_convolutions_share_nothing(tmp_path, rows):
+    """Rounding errors are no directions: each output has its four parameters, and its own test."""
+    X, y = rows
+    layers = keras.layers
+    inputs = keras.Input((6,))
+    series = layers.Reshape((6, 1))(inputs)
+    each = [
+        layers.GlobalAveragePooling1D()(layers.Conv1D(1, 3, dtype="float64")(series))
+        for _ in range(2)
+    ]
+    keras.Model(inputs, layers.Concatenate()(each)).save(tmp_path / "m.keras")
+    Y = np.column_stack([y, X[:, 0] - y])
+    made = converter.convert(tmp_path / "m.keras", X, Y, restricted=True, cov_type="HC1")
+    for one in made.values():
+        assert one.parameters == 4
+        assert one.optimality.df == (4, N - 4)
+        assert one.results.df_model == 3
+
+
+def test_separation_by_an_input_that_the_network_ignores(tmp_path, rows):
+    """The restricted regression cannot use it, and has its optimum."""
+    X, _ = rows
+    y = (RNG.random(N) < 1.0 / (1.0 + np.exp(-X[:, 0]))) * 1.0
+    columns = np.column_stack([X[:, :2], 2.0 * y - 1.0])
+    nodes = [
+        helper.make_node("Gather", ["x", "places"], ["some"], axis=1),
+        helper.make_node("Gemm", ["some", "w", "b"], ["h"]),
+        helper.make_node("Sigmoid", ["h"], ["y"]),
+    ]
+    path = _onnx(
+        tmp_path / "m.onnx",
+        nodes,
+        {"w": [[0.3], [0.1]], "b": [0.1]},
+        [("x", ["n", 3])],
+        [("y", ["n", 1])],
+    )
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 1]), "places"))
+    onnx.save(model, path)
+    assert not converter.convert(path, columns, y).optimality.converged
+    made = converter.convert(path, columns, y, restricted=True)
+    assert made.optimality.converged
+    fit = sm.Logit(y, sm.add_constant(X[:, :2])).fit(disp=0, tol=1e-14)
+    assert made.refit.llf == pytest.approx(fit.llf, rel=1e-10)

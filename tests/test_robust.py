@@ -290,3 +290,17 @@ def test_rows_that_the_optimum_fits_exactly_have_any_slope():
         made = converter.convert(near, heavy, y, family="quantile:0.05")
         assert made.optimality.verdict == "optimum"
         assert made.optimality.statistic < 1e-3
+
+
+@pytest.mark.parametrize("tau", [0.25, 0.5, 0.75, 0.95])
+def test_ties_at_the_optimum(tau):
+    """Responses of few values, in designs of few distinct rows: many rows are fitted exactly."""
+    for seed in range(10):
+        draws = np.random.default_rng(seed)
+        columns = draws.integers(0, 2, size=(500, 2)) * 1.0
+        y = draws.integers(0, 5, 500) * 1.0
+        best = converter.convert(_model([0.0] * 3), columns, y, family=f"quantile:{tau}").refit
+        made = converter.convert(
+            _model(np.asarray(best.params) * (1.0 + 1e-8)), columns, y, family=f"quantile:{tau}"
+        )
+        assert made.optimality.statistic < 1e-3

@@ -10,7 +10,7 @@ import numpy as np
 
 from converter.errors import DataError
 from converter.regression.families import COVARIANCES, OWN_COVARIANCES, SETTINGS
-from converter.regression.tables import listed, load
+from converter.regression.tables import is_missing, listed, load
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,13 @@ def _columns(
             ways = [table.values(name) for name in named]
         else:
             ways = _ways(given)
+            table = load(data)
+            index = getattr(given, "index", None)
+            equals = getattr(index, "equals", None)
+            if table.index is not None and equals is not None and not equals(table.index):
+                raise DataError(f"{key} has another index than the table; align them first")
+            if len(ways[0]) != table.rows:
+                raise DataError(f"{key} has {len(ways[0])} values for {table.rows} rows")
         if len(ways) > (2 if key == "groups" else 1):
             raise ValueError(
                 f"{key} takes one column"
@@ -101,7 +108,7 @@ def _columns(
         if any(len(way) != len(ways[0]) for way in ways):
             raise ValueError(f"both columns of {key} must be of one length")
         for place, way in enumerate(ways):
-            there = np.array([one is not None and one == one for one in way.tolist()], dtype=bool)
+            there = np.array([not is_missing(one) for one in way.tolist()], dtype=bool)
             if there.all():
                 ways[place] = np.array(way.tolist())
                 continue
@@ -138,9 +145,15 @@ def check_covariance(regression: str, cov_type: str) -> None:
 def _ways(given: Any) -> list[np.ndarray]:
     """Return the columns of groups: of an array (n,) or (n, 2), or of a pair of arrays (n,)."""
     if isinstance(given, (list, tuple)) and len(given) == 2 and np.ndim(given[0]) == 1:
-        return [np.asarray(one) for one in given]
-    array = np.asarray(given)
+        return [_values(one) for one in given]
+    array = _values(given)
     return [array] if array.ndim == 1 else list(array.reshape(len(array), -1).T)
+
+
+def _values(given: Any) -> np.ndarray:
+    """Return values as an array; of words as they are, for NaN among them is no word."""
+    array = np.asarray(given)
+    return array if array.dtype.kind in "iufbM" else np.asarray(given, dtype=object)
 
 
 def _groups(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converter.jsonable import plain
 from converter.model import AffineModel
 from converter.regression.caveats import Caveat
 from converter.regression.design import Design
@@ -133,6 +134,7 @@ class Conversion:
             "cov_type": self._cov_type,
             "cov_kwds": self._cov_kwds,
             "estimated": estimated,
+            "rank": int(self.parameters) if self._covariance is None else moments.rank,
         }
         if self._likelihood.linear:
             endog = pd.Series(design.y, name=design.target, index=index)
@@ -290,7 +292,7 @@ class Conversion:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that `summary` says as plain Python values, ready for JSON."""
-        return {
+        made = {
             "model": self.model.to_dict(),
             "family": self.family,
             "nobs": self.nobs,
@@ -304,6 +306,7 @@ class Conversion:
             "caveats": list(map(str, self.caveats)),
             "caveat_topics": [one.topic for one in self.caveats],
         }
+        return plain(made)
 
 
 def labels_of(terms: list[str], outcomes: list[str]) -> list[str]:

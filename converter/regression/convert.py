@@ -21,6 +21,7 @@ from converter.regression.arguments import (
 from converter.regression.caveats import Caveat, network, rows
 from converter.regression.choice import choose, parts_of
 from converter.regression.conversion import Conversion
+from converter.regression.families import Likelihood
 from converter.regression.joint import JointConversion
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum, compare, is_exact, optimum_of
@@ -233,7 +234,8 @@ def _concluded(
     else:
         parameters = restriction.parameters
     _check_rows(one, parameters)
-    optimum, found, apart = _estimated(one, moments, restriction)
+    saturated = restriction is None and moments.rank < parameters
+    optimum, found, apart = _estimated(one, moments, restriction, saturated)
     said = [
         *rows.fit_caveats(one, moments),
         *rows.perfect_fit(is_exact(likelihood, one.exog, design.y, optimum)),
@@ -249,6 +251,7 @@ def _concluded(
         *rows.intercept_caveats(one, restriction is not None),
         *rows.response_caveats(one, optimum),
         *rows.separation_caveats([labels[place] for place in apart]),
+        *rows.unknown_separation(optimum.doubted and not optimum.converged and not apart),
         *_rounding_caveats(one, moments, optimum, found, rounded),
     ]
     if design.dropped:
@@ -279,7 +282,7 @@ def _concluded(
 
 
 def _estimated(
-    one: Prepared, moments: Moments, restriction: Restriction | None
+    one: Prepared, moments: Moments, restriction: Restriction | None, saturated: bool
 ) -> tuple[Optimum, Optimality, list[int]]:
     """Return the optimum, the distance from it, and parameters along which there is none."""
     if restriction is not None and restriction.joint is not None:
@@ -288,11 +291,10 @@ def _estimated(
     optimum = optimum_of(likelihood, X, y, params, moments, one.design.weights)
     apart: list[int] = []
     if optimum.doubted:
-        from converter.regression.separation import separating
-
-        apart = separating(likelihood, X, y)
-        optimum = replace(optimum, converged=optimum.converged and not apart)
-    variance, gain = 1.0, None
+        found_apart = _apart(likelihood, X, y, moments.tangent)
+        apart = found_apart or []
+        optimum = replace(optimum, converged=optimum.converged and found_apart == [])
+    variance, gain = 1.0, float("inf") if saturated and moments.hides_gradient else None
     if isinstance(likelihood, MEstimator):
         variance = likelihood.variance(y - X @ params)
         gain = likelihood.gain(X, y, params, moments)
@@ -307,6 +309,22 @@ def _estimated(
         evaluated=not one.request.training_data,
     )
     return optimum, found, apart
+
+
+def _apart(
+    likelihood: Likelihood, X: np.ndarray, y: np.ndarray, tangent: np.ndarray | None
+) -> list[int] | None:
+    """Return the parameters that tell the outcomes apart; None if that is too much to find out."""
+    from converter.regression.separation import separating
+
+    if tangent is None:
+        return separating(likelihood, X, y)
+    if len(tangent) != X.shape[1]:  # several equations that share parameters
+        return None
+    places = separating(likelihood, X @ tangent, y)
+    if not places:
+        return places
+    return [int(one) for one in np.flatnonzero(np.abs(tangent[:, places]).max(axis=1) > 0)]
 
 
 def _rounding_caveats(

@@ -12,7 +12,7 @@ from converter.errors import DataError, printable
 from converter.model import AffineModel, names_its_inputs
 from converter.regression.arguments import Request
 from converter.regression.coding import Coding, code
-from converter.regression.tables import Table, label_of, listed, load
+from converter.regression.tables import Table, is_missing, label_of, listed, load
 
 
 @dataclass(frozen=True)
@@ -155,18 +155,18 @@ def _numbered(
     """
     if values.dtype.kind == "f":
         return values, ()
-    distinct = {one for one in values.tolist() if not _is_missing(one)}
+    distinct = {one for one in values.tolist() if not is_missing(one)}
     count, numbered = len(classes), _numbers_of(classes)
     names = {one: label_of(one) for one in distinct}
     numeric = all(isinstance(one, (bool, int, float)) for one in distinct)
     if numeric and classes == numbered and distinct <= set(range(count)):
-        return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
+        return np.array([np.nan if is_missing(v) else float(v) for v in values]), ()
     shown = listed(sorted(names.values()))
     if set(names.values()) <= set(classes):
-        labels = [None if _is_missing(v) else names[v] for v in values.tolist()]
+        labels = [None if is_missing(v) else names[v] for v in values.tolist()]
         return _placed(labels, list(classes))
     if count == 2 and numeric and len(distinct) != 2:
-        return np.array([np.nan if _is_missing(v) else float(v) for v in values]), ()
+        return np.array([np.nan if is_missing(v) else float(v) for v in values]), ()
     if len(distinct) != count or len({type(one) for one in distinct}) > 1:
         raise DataError(
             f"{source}: the target {printable(name)!r} holds {len(distinct)} classes ({shown}); "
@@ -181,7 +181,7 @@ def _numbers_of(classes: Sequence[str]) -> tuple[str, ...]:
 
 def _placed(values: Sequence[Any], labels: list[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
     place = {label: number for number, label in enumerate(labels)}
-    numbers = [np.nan if _is_missing(value) else place[value] for value in values]
+    numbers = [np.nan if is_missing(value) else place[value] for value in values]
     return np.array(numbers, dtype=np.float64), tuple(labels)
 
 
@@ -300,13 +300,8 @@ def _features(
 
 def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "O":
-        return np.array([_is_missing(value) for value in values], dtype=bool)
+        return np.array([is_missing(value) for value in values], dtype=bool)
     return np.isnan(values)
-
-
-def _is_missing(value: Any) -> bool:
-    """Tell whether a cell is empty: None, NaN, or pandas' NA, which no comparison decides."""
-    return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.ndarray | None:

@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 
 _ROWS = 1 << 14
+# Parts of a gradient, beside its largest, that are no rounding errors.
+_HIDDEN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Moments:
     gradient : ndarray, shape (p,), or None
         Of the log-likelihood. Residuals of rows whose weight is next to nothing are huge, and
         rotations of them would drown the others; the gradient has them as they count.
+    projected : bool
+        Whether the factor's last column holds the projection of the residual all the same.
     basis : Basis or None
         In which sums of products of these rows were taken.
     """
@@ -58,6 +62,7 @@ class Moments:
     value: float = 0.0
     tangent: np.ndarray | None = None
     gradient: np.ndarray | None = None
+    projected: bool = True
     basis: Basis | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -91,6 +96,7 @@ class Moments:
             self.nobs + other.nobs,
             self.value + other.value,
             gradient=gradient,
+            projected=self.projected,
         )
 
     @property
@@ -117,7 +123,7 @@ class Moments:
     @property
     def projection(self) -> np.ndarray:
         """``Q' residual``, shape (p,): its square is what a full step gains."""
-        if self.gradient is not None:
+        if self.gradient is not None and not self.projected:
             return np.asarray(self.inverse.T @ self.gradient)
         return self._padded[:-1, -1]
 
@@ -177,6 +183,19 @@ class Moments:
         if self.tangent is None:
             inverse[empty] = 0.0
         return inverse / lengths[:, None], rank, null, u[:, :rank]
+
+    @property
+    def hides_gradient(self) -> bool:
+        """Whether the log-likelihood rises along a direction that the design does not have."""
+        if self.gradient is None or self.tangent is not None or self.rank == self.terms:
+            return False
+        lengths = np.sqrt((self.design**2).sum(axis=0))
+        scaled = (self.gradient / np.where(lengths > 0, lengths, 1.0)).astype(np.float64)
+        hidden = self._decomposition[2] @ scaled
+        empty = scaled[np.asarray(lengths == 0)]
+        size = max(np.abs(hidden).max(initial=0.0), np.abs(empty).max(initial=0.0))
+        least = max(float(np.abs(scaled).max(initial=0.0)), float(np.sqrt(self.nobs)) * _HIDDEN)
+        return bool(size > _HIDDEN * least)
 
     @property
     def nearly_dependent(self) -> list[int]:

@@ -9,15 +9,17 @@ from scipy import stats
 
 from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
-from converter.regression.passes import moments_at
+from converter.regression.passes import columns_of, moments_at
 from converter.regression.robust import MEstimator, rounding_of
 
 _OPTIMUM = 0.01
 _CLOSE = 0.1
 _SIGNIFICANT = 0.05
 _MAX_ITERATIONS = 100
+# Differences from the optimum, in standard errors, that are rounding errors.
+_SAME = 1e-9
 # Linear predictors that are large, and errors of them that leave nothing known.
-_FAR, _UNKNOWN = 12.0, 4.0
+_FAR, _UNKNOWN = 4.0, 4.0
 # Part of a Newton step below which no part of it helps.
 _SHORTEST = 1e-13
 # Half of it is what is left to gain: near the optimum, and where a full step is always right.
@@ -169,6 +171,11 @@ def _maximise(
         # Rounding errors keep it from zero: near the optimum it no longer falls.
         floor = decrement < _NEAR and decrement > before / 4.0
         if decrement <= _DECREMENT * max(1.0, abs(value)) or floor:
+            if moments.tangent is None and moments.rank < columns_of(X, moments).rank * (
+                len(params) // X.shape[1]
+            ):
+                # Rows that say nothing here hide a direction, and the gradient along it.
+                return Optimum(params, moments, False, iteration, True)
             doubted = _doubted(family, X, params, moments, iteration)
             if not doubted:  # the step is known, and squares what error is left
                 params = params + moments.step
@@ -260,7 +267,7 @@ def compare(
     if not rank:  # nothing can move: there is nothing to test
         pvalue = 1.0
     differences = network - optimum.params
-    if isinstance(family, MEstimator) and not differences.any():
+    if isinstance(family, MEstimator) and (np.abs(differences) <= _SAME * errors).all():
         # Where the loss has an edge, its derivative there is none.
         statistic, pvalue = 0.0, 1.0
     if family.scaled and exact and _exact(network, at_network, gained):

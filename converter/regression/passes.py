@@ -99,6 +99,7 @@ def _moments_at(
         nobs=len(X),
         value=family.total(X, y, beta),
         gradient=None if family.linear else gradient,
+        projected=family.linear,
     )
 
 
@@ -148,7 +149,10 @@ def _by_products(
     )
     factor[:count, -1] = projection
     factor[-1, -1] = np.sqrt(max(squares - float(projection @ projection), 0.0))
-    return Moments(factor, len(X), value, basis=basis)
+    whole = None
+    if not family.linear:  # in the columns' own terms
+        whole = (gradient.reshape(equations, width) @ basis.back).ravel()
+    return Moments(factor, len(X), value, gradient=whole, basis=basis)
 
 
 def _same_design(

@@ -56,6 +56,7 @@ def ols_results(
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
     estimated: float | None = None,
+    rank: int | None = None,
     covariance: np.ndarray | None = None,
 ) -> RegressionResultsWrapper:
     """Return OLS (or WLS) results at given parameters.
@@ -82,10 +83,13 @@ def ols_results(
         As statsmodels takes them.
     estimated : float, optional
         Parameters that were estimated from these rows; by default the rank.
+    rank : int, optional
+        Of the columns; by default that of `moments`.
     covariance : ndarray, shape (p, p), optional
         Of the parameters, where it is not the scale times that of `moments`.
     """
-    estimated = float(moments.rank) if estimated is None else estimated
+    rank = moments.rank if rank is None else rank
+    estimated = float(rank) if estimated is None else estimated
     if weights is None:
         model: Any = OLS(endog, exog, hasconst=has_constant)
     else:
@@ -95,8 +99,8 @@ def ols_results(
     together = covariance is not None
     covariance = moments.covariance if covariance is None else covariance / scale
     # statsmodels judges the rank in the columns' own units, and only when it fits.
-    model.rank = moments.rank
-    model.df_model = float(moments.rank - int(has_constant))
+    model.rank = rank
+    model.df_model = float(rank - int(has_constant))
     model.df_resid = df_resid
     model.normalized_cov_params = covariance
     model.pinv_wexog = covariance @ np.asarray(model.wexog).T
@@ -139,6 +143,7 @@ def likelihood_results(
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
     estimated: float | None = None,
+    rank: int | None = None,
 ) -> Any:
     """Return maximum-likelihood results at given parameters; others as for `ols_results`.
 
@@ -155,8 +160,9 @@ def likelihood_results(
     kind, results_kind, wrapper = _KINDS[likelihood.regression]
     model = kind(endog, exog, check_rank=False, hasconst=has_constant)
     equations = moments.terms // exog.shape[1]
-    slopes = moments.rank - equations * int(has_constant)
-    estimated = float(moments.rank) if estimated is None else estimated
+    rank = moments.rank if rank is None else rank
+    estimated = float(rank) if estimated is None else estimated
+    slopes = rank - equations * int(has_constant)
     model.df_model, model.df_resid = float(slopes), float(len(endog) - estimated)
     robust = {}
     if cov_type != "nonrobust":

@@ -33,17 +33,19 @@ def robust_results(
     cov_type: str = "nonrobust",
     cov_kwds: dict[str, Any] | None = None,
     estimated: float | None = None,
+    rank: int | None = None,
 ) -> Any:
     """Return results at given parameters; arguments as for `converter.regression.pinned`."""
-    estimated = float(moments.rank) if estimated is None else estimated
-    df_model = float(moments.rank - int(has_constant))
+    rank = moments.rank if rank is None else rank
+    estimated = float(rank) if estimated is None else estimated
+    df_model = float(rank - int(has_constant))
     df_resid = float(len(endog) - estimated)
     X, y = exog.to_numpy(), endog.to_numpy()
     shape = estimator.shape(y, y - X @ params)
     if estimator.name == "huber":
         model: Any = RLM(endog, exog, M=HuberT(t=estimator.tuning / shape["scale"]))
         # statsmodels judges the rank in the columns' own units.
-        model.df_model, model.df_resid = float(moments.rank - 1), df_resid
+        model.df_model, model.df_resid = float(rank - 1), df_resid
         model.normalized_cov_params = moments.covariance
         model.scale = shape["scale"]
         model.weights = model.M.weights((y - X @ params) / shape["scale"])
@@ -64,7 +66,7 @@ def robust_results(
         results._astray, results._label = astray, label
         return RLMResultsWrapper(results)
     model = QuantReg(endog, exog, hasconst=has_constant)
-    model.rank, model.df_model, model.df_resid = moments.rank, df_model, df_resid
+    model.rank, model.df_model, model.df_resid = rank, df_model, df_resid
     if cov_type == "iid":
         covariance = estimator.variance(y) * shape["sparsity"] ** 2 * moments.covariance
     else:

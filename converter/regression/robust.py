@@ -19,8 +19,8 @@ _MAX_ITERATIONS = 500
 _REWEIGHTED = 15
 # Roundings that a fitted value may have gone through, beside those of the data.
 _ROUNDINGS = 8.0
-# Residuals, beside their spread, of rows that are fitted exactly; and such rows for each column.
-_FITTED, _EDGES = 1e-6, 20
+# Residuals, beside their spread, of rows that are fitted exactly; and such rows that differ.
+_FITTED, _EDGES = 1e-6, 2000
 # Rounding in single precision.
 _SINGLE = 2.0**-24
 # Newton's decrement, in proportion to the loss, below which nothing is left to gain.
@@ -132,11 +132,15 @@ class Quantile(MEstimator):
         low, high = np.percentile(residual, [25, 75])
         size = np.abs(X) @ np.abs(params)
         fitted = np.abs(residual) <= _SINGLE * size + _FITTED * (high - low)
-        if not fitted.any() or fitted.sum() > _EDGES * X.shape[1]:
+        if not fitted.any():
+            return moments.gain
+        # Equal rows have one slope between them, as much wider as they are many.
+        rows, counts = np.unique(X[fitted], axis=0, return_counts=True)
+        if len(rows) > _EDGES:
             return moments.gain
         inverse = moments.inverse.astype(np.float64)
         rest = inverse.T @ (X[~fitted].T @ self.psi(residual[~fitted]))
-        edges = inverse.T @ X[fitted].T
+        edges = inverse.T @ (rows * counts[:, None]).T
         found = lsq_linear(edges, -rest, (self.tuning - 1.0, self.tuning))
         return float(2.0 * found.cost)
 

@@ -21,7 +21,7 @@ _NAMED = 1e-3
 _FIRST, _ROUNDS = 2000, 50
 
 
-def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int]:
+def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int] | None:
     """Return the parameters of a direction along which the likelihood never falls.
 
     Parameters
@@ -33,14 +33,14 @@ def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int
 
     Returns
     -------
-    list of int
-        Places among the parameters; empty if there is no such direction, or the program is too
-        large to look for it.
+    list of int, or None
+        Places among the parameters; empty if there is no such direction. None if the program is
+        too large to look for it.
     """
     lengths = np.abs(X).max(axis=0)
     rows, level = _constraints(likelihood, X / np.where(lengths > 0, lengths, 1.0), y)
     if rows.size > _LARGEST:
-        return []
+        return None
     direction = _direction(rows, level)
     if direction is None:
         return []

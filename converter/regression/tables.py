@@ -121,6 +121,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown or "no columns"
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether a cell is empty: None, NaN, or pandas' NA, which no comparison decides."""
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
 def label_of(value: Any) -> str:
     """Return a class or level as a network's file would name it: 1.0 as 1."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
@@ -194,7 +199,8 @@ def _chosen(data: Any, where: str) -> Table:
 
 def _arrow_column(name: str, column: Any, source: str) -> Any:
     if isinstance(column, (pa.ChunkedArray, pa.Array)):
-        return column
+        # Views, which polars hands out, cannot be filtered.
+        return column.cast(pa.large_string()) if str(column.type) == "string_view" else column
     try:
         return pa.array(column, from_pandas=True)
     except (pa.ArrowException, TypeError) as error:

@@ -145,7 +145,8 @@ def _evaluation(likelihood: Likelihood, estimate: str, found: Optimality, test: 
     return (
         f"Verdict: contradicted. These rows, which the network never saw, contradict its "
         f"coefficients: {apart}. It was trained too little or too much, to another end, or on rows "
-        "of another kind; for inference about these rows use the refit."
+        "of another kind"
+        + ("; for inference about these rows use the refit." if found.converged else ".")
     )
 
 

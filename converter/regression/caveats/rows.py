@@ -337,6 +337,20 @@ def separation_caveats(terms: list[str]) -> list[Caveat]:
     ]
 
 
+def unknown_separation(suspected: bool) -> list[Caveat]:
+    """Say so where no optimum was found, and why is not known."""
+    if not suspected:
+        return []
+    return [
+        Caveat(
+            "separation",
+            "No finite optimum was found: the search goes ever further out along some combination "
+            "of the terms, as it does where that tells the outcomes apart without error. That was "
+            "not proved, for these rows are too many or the search itself failed.",
+        )
+    ]
+
+
 def dispersion_caveats(
     y: np.ndarray, mean: np.ndarray, df: int, robust: bool = False
 ) -> list[Caveat]:
