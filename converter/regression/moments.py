@@ -27,10 +27,13 @@ class Basis:
     to : ndarray, shape (p, r), or None
         None if the columns are orthogonal enough as they are.
     back : ndarray, shape (r, p)
+    triangle : ndarray, shape (r, p)
+        A factor of the columns' own sums of products.
     """
 
     to: np.ndarray | None
     back: np.ndarray
+    triangle: np.ndarray
 
 
 @dataclass(frozen=True)

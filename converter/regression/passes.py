@@ -176,15 +176,16 @@ def _basis(X: np.ndarray) -> Basis:
     triangle = _cholesky(products, _GRAM)
     if triangle is not None:
         if condition_of(triangle) < _NEAR:
-            return Basis(None, np.eye(len(triangle)))
-        return Basis(inverse_of(triangle), triangle)
+            return Basis(None, np.eye(len(triangle)), triangle)
+        return Basis(inverse_of(triangle), triangle, triangle)
     # The columns are dependent, or nearly: what is not certain is left to the rows' own triangle.
     triangle = Moments.empty(X.shape[1]).update(X, np.zeros(len(X))).design
     lengths = np.sqrt((triangle**2).sum(axis=0))
     rank, _, sizes, axes = decomposed(equilibrated(triangle), len(X))
     sizes, axes = sizes[:rank], axes[:rank]
     to = (axes.T / sizes) / np.where(lengths > 0, lengths, 1.0)[:, None]
-    return Basis(to, sizes[:, None] * axes * lengths)
+    back = sizes[:, None] * axes * lengths
+    return Basis(to, back, back)
 
 
 def _cholesky(products: np.ndarray, worst: float) -> np.ndarray | None:
@@ -213,10 +214,9 @@ def columns_of(X: np.ndarray, like: Moments) -> Moments:
         Of these rows.
     """
     width = X.shape[1]
-    if like.basis is not None and like.basis.to is not None:
-        factor = np.zeros((width + 1, width + 1))
-        factor[: len(like.basis.back), :-1] = like.basis.back
-        return Moments(factor, len(X))
-    if like.basis is not None or len(X) * width**2 > _EXTENDED:
-        return Moments(np.pad(_basis(X).back, ((0, 0), (0, 1))), len(X), basis=like.basis)
-    return Moments.empty(width).update(X.astype(np.longdouble), np.zeros(len(X), np.longdouble))
+    if like.basis is None and len(X) * width**2 <= _EXTENDED:
+        return Moments.empty(width).update(X.astype(np.longdouble), np.zeros(len(X), np.longdouble))
+    basis = like.basis or _basis(X)
+    factor = np.zeros((width + 1, width + 1))
+    factor[: len(basis.triangle), :-1] = basis.triangle
+    return Moments(factor, len(X))
