@@ -220,7 +220,9 @@ def _concluded(
     choice, design, request = one.choice, one.design, one.request
     likelihood, X, params, labels = choice.likelihood, one.exog, one.params, one.labels
     for name, column in (*zip(one.terms, X.T, strict=True), (design.target, design.y)):
-        if not column @ column < _LARGEST**2:
+        with np.errstate(over="ignore"):
+            fits = column @ column < _LARGEST**2
+        if not fits:
             raise DataError(
                 f"{printable(name)!r} holds numbers whose squares overflow; use another unit"
             )

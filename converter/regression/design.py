@@ -308,7 +308,10 @@ def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.nda
     if missing not in ("raise", "drop"):
         raise DataError(f"missing must be 'raise' or 'drop', not {missing!r}")
     # The sum of squares of a column without NaN and infinities is neither, but for huge numbers.
-    used = {name: v for name, v in used.items() if v.dtype.kind != "f" or not np.isfinite(v @ v)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        used = {
+            name: v for name, v in used.items() if v.dtype.kind != "f" or not np.isfinite(v @ v)
+        }
     infinite = [name for name, v in used.items() if v.dtype.kind == "f" and np.isinf(v).any()]
     if infinite:
         raise DataError(f"{table.source}: infinite values in {listed(infinite)}")
