@@ -143,7 +143,7 @@ def test_one_table_for_many_models_with_a_filter_each(tmp_path):
         np.testing.assert_allclose(found.bse, made.results.bse, rtol=1e-12)
         np.testing.assert_allclose(found.optimum, made.refit.params, rtol=1e-9)
     models = done.models().set_index("key")
-    assert models.loc["1", "filter"] == "shop = 1"
+    assert models.loc["1", "filter"] == "shop = '1'"
     assert json.loads(models.loc["1", "labels"])["region"] == "north"
     assert set(models.nobs) == {30}
     missing = converter.batch(
@@ -545,3 +545,91 @@ def test_models_and_tables_behind_urls(tmp_path):
     assert done.regressions == 1, done.failures().sentence[0]
     made = converter.convert(FIXTURES / MODELS[0], LONGLEY, "TOTEMP")
     np.testing.assert_allclose(done.tidy().bse, made.tidy().std_error, rtol=1e-12)
+
+
+def test_what_a_model_is_made_of_counts(tmp_path):
+    """A scaler's file, and weights beside the configuration, are contents too."""
+    shutil.copy(FIXTURES / MODELS[0], tmp_path / "a.keras")
+    scaler = tmp_path / "s.json"
+    lines = {"model": "a.keras", "data": str(LONGLEY), "target": "TOTEMP", "scaler": "s.json"}
+    (tmp_path / "m.jsonl").write_text(json.dumps(lines))
+    found = []
+    for size in (1.0, 2.0):
+        scaler.write_text(json.dumps({"mean": [0.0] * 6, "scale": [size] * 6}))
+        done = converter.batch(tmp_path / "m.jsonl", ledger=tmp_path / "l.sqlite", workers=0)
+        assert done.unchanged == 0
+        found.append(done.tidy().coef[1])
+    assert found[1] == pytest.approx(found[0] / 2)
+    assert converter.batch(tmp_path / "m.jsonl", ledger=tmp_path / "l.sqlite", workers=0).unchanged
+
+
+def test_a_partition_that_changed_is_read_again(tmp_path):
+    rows = _partitioned(tmp_path)
+    again = {"ledger": tmp_path / "l.sqlite", "workers": 0, "where": "shop = {id}"}
+    again["features"] = list(rows.columns[1:7])
+    arguments = (tmp_path / "manifest.csv", tmp_path / "parts", "TOTEMP")
+    first = converter.batch(*arguments, **again).tidy()
+    place = tmp_path / "parts" / "shop=1" / "rows.parquet"
+    pd.read_parquet(place).assign(TOTEMP=lambda t: t.TOTEMP * 2).to_parquet(place)
+    second = converter.batch(*arguments, **again).tidy()
+    own = second.key == "1"
+    np.testing.assert_allclose(second.optimum[own], 2 * first.optimum[first.key == "1"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", ["False", "no", False, "0"])
+def test_switches_are_switches(value, tmp_path):
+    (job,) = plan(FIXTURES / MODELS[0], options={"training_data": value})
+    assert job.options["training_data"] is False
+    with pytest.raises(ValueError, match="must be true or false"):
+        plan(FIXTURES / MODELS[0], options={"restricted": "maybe"})
+    with pytest.raises(ValueError, match="must be True or False"):
+        converter.convert(FIXTURES / MODELS[0], LONGLEY, "TOTEMP", restricted="no")
+
+
+def test_filters_know_nothing_of_what_is_missing():
+    schema = pa.schema({"a": pa.int64(), "f": pa.float64(), "d": pa.decimal128(21, 2)})
+    table = pa.table({"a": [1, 2, None], "f": [0.5, float("nan"), None], "d": [1, 2, 3]})
+    table = table.cast(schema)
+    for text, rows in (("a NOT IN (1)", [2]), ("f IS NULL", [2, None]), ("d = 3.00", [None])):
+        assert table.filter(condition(text, schema, "t"))["a"].to_pylist() == rows
+    times = pa.schema({"t": pa.timestamp("ns"), "b": pa.bool_(), "d": pa.decimal128(5, 2)})
+    for text in ("t > 20240105", "b = 5", "d = 3.001", "d BETWEEN SYMMETRIC 5 AND 3"):
+        with pytest.raises(converter.DataError):
+            condition(text, times, "t")
+
+
+def test_names_that_are_no_unicode(folder, tmp_path):
+    strange = os.fsencode(folder) + b"/\xff\xfe.onnx"
+    shutil.copy(FIXTURES / MODELS[1], strange)
+    done = converter.batch(folder, ledger=tmp_path / "l.sqlite", workers=0)
+    assert done.regressions == 4
+    again = converter.batch(folder, ledger=tmp_path / "l.sqlite", workers=0)
+    assert again.unchanged == 6
+
+
+def test_a_script_needs_no_guard(folder, tmp_path):
+    """Workers do not run the user's script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import converter\n"
+        f"print(converter.batch({str(folder)!r}, ledger={str(tmp_path / 'l.sqlite')!r}))\n"
+    )
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert found.stdout.startswith("3 regressions, 1 rejected, 1 failed"), found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_outputs_of_different_kinds_keep_their_numbers(tmp_path):
+    """A column that the first output does not have is not lost to the second."""
+    from converter.batches.ledger import Ledger
+    from converter.batches.work import Outcome
+
+    (job,) = plan(FIXTURES / MODELS[0])
+    rows = [{"output": "a", "pseudo_r_squared": 0.5}, {"output": "b", "r_squared": 0.25}]
+    ledger = Ledger(tmp_path / "l.sqlite")
+    ledger.begin(1, {})
+    ledger.write(job, "q", Outcome(job.key, "regression", {}, regressions=rows))
+    frame = ledger.frame("glance").set_index("output")
+    ledger.close()
+    assert frame.r_squared["b"] == 0.25
+    assert frame.pseudo_r_squared["a"] == 0.5

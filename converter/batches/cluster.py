@@ -17,6 +17,8 @@ from converter.batches.work import Outcome
 _TOPIC = "converter-timeout"
 # Seconds that the news of a timeout has to arrive before the worker ends itself.
 _NEWS = 1.0
+# Seconds that a cluster may be without workers.
+_ALONE = 120.0
 
 
 @contextmanager
@@ -81,12 +83,24 @@ def cluster(dask: Any, timeout: float) -> Iterator[Pool]:
             return "died", "the Dask workers that had it died"
         return "internal", f"{type(error).__name__}: {error}"
 
+    gone = [0.0]
+
+    def check() -> None:
+        if client.status not in ("running", "connecting"):
+            raise ValueError("the Dask scheduler is gone; the same command goes on where it was")
+        now = time.monotonic()
+        if client.scheduler_info(n_workers=-1)["workers"]:
+            gone[0] = now
+        elif gone[0] and now - gone[0] > _ALONE:
+            raise ValueError("no Dask worker is left; the same command goes on where it was")
+        gone[0] = gone[0] or now
+
     client.subscribe_topic(_TOPIC, heard)
     try:
         workers = sum(
             one["nthreads"] for one in client.scheduler_info(n_workers=-1)["workers"].values()
         )
-        yield Pool(submit, max(workers, 1), lost)
+        yield Pool(submit, max(workers, 1), lost, check=check)
     finally:
         client.unsubscribe_topic(_TOPIC)
         if own:

@@ -98,16 +98,27 @@ class Ledger:
             self._db.close()
             what = f"is a ledger of version {version}" if magic == _MAGIC else "is no ledger"
             raise DataError(f"{shown}: {what}; name another file with ledger= (--ledger)")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        if empty:
-            self._db.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            if empty:
+                self._create()
+        except sqlite3.Error as error:
+            raise DataError(f"{shown}: cannot be used as a ledger: {error}") from None
         self._columns = {
             name: {row[1] for row in self._db.execute(f"PRAGMA table_info({name})")}
             for name in ("model", "regression", "coefficient", "caveat", "failure")
         }
         self._run = 0
+
+    def _create(self) -> None:
+        """Make the tables, unless another run did so in between."""
+        self._db.execute("BEGIN IMMEDIATE")
+        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in filter(str.strip, _TABLES.split(";")):
+                self._db.execute(statement)
+        self._db.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file; what belongs to it only while it is open is folded into it."""
@@ -161,8 +172,8 @@ class Ledger:
             **made.model,
         }
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
         try:
+            db.execute("BEGIN IMMEDIATE")
             db.execute("DELETE FROM model WHERE key = ?", (job.key,))
             self._insert("model", [row])
             self._insert("regression", made.regressions, job.key)
@@ -170,8 +181,13 @@ class Ledger:
             self._insert("caveat", made.caveats, job.key)
             self._insert("failure", [made.failure] if made.failure else [], job.key)
             db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
+        except BaseException as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise DataError(
+                    f"{printable(str(self.path))}: cannot be written: {error}"
+                ) from None
             raise
 
     def _insert(self, table: str, rows: list[dict[str, Any]], key: str | None = None) -> None:
@@ -179,7 +195,8 @@ class Ledger:
             return
         if key is not None:
             rows = [{"key": key, **row} for row in rows]
-        names = [name for name in rows[0] if name in self._columns[table]]
+        given = dict.fromkeys(name for row in rows for name in row)
+        names = [name for name in given if name in self._columns[table]]
         places = ", ".join("?" * len(names))
         self._db.executemany(
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})",

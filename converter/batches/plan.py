@@ -24,6 +24,8 @@ OPTIONS = frozenset(
 _MODELS = (".keras", ".h5", ".hdf5", ".onnx", ".tflite")
 _MANIFESTS = (".csv", ".jsonl", ".ndjson", ".parquet")
 _INSIDE = ("saved_model.pb", "saved_model.pbtxt")
+_SWITCHES = ("training_data", "restricted")
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _LISTS = ("features", "target", "groups")
 
 
@@ -118,7 +120,8 @@ def _job(
     labels = {key: value for key, value in given.items() if key not in OPTIONS}
     options = {**common, **{key: value for key, value in given.items() if key in OPTIONS}}
     stem = Path(model.rstrip("/")).name
-    names = {**labels, "model": model, "stem": stem.removesuffix(Path(stem).suffix)}
+    named = {key: one for key, one in fields.items() if key not in OPTIONS}
+    names = {**named, **labels, "model": model, "stem": stem.removesuffix(Path(stem).suffix)}
     names.setdefault("id", names["stem"])
     template = where if own["where"] is None else str(own["where"])
     text = None if template is None else fill(template, names)
@@ -127,18 +130,30 @@ def _job(
     if table is not None and response is None:
         raise ValueError(f"{printable(model)}: there is a table, and no target; name its column")
     return Job(
-        key=str(labels["id"])
-        if "id" in labels
-        else (model if text is None else f"{model} | {text}"),
+        key=_unicode(str(labels.get("id", model if text is None else f"{model} | {text}"))),
         model=model,
         data=None if table is None else os.fspath(table),
         target=_listed(response) if isinstance(response, str) else response,
         where=text,
-        options={
-            k: _listed(v) if k in _LISTS and isinstance(v, str) else v for k, v in options.items()
-        },
+        options={key: _option(key, value, model) for key, value in options.items()},
         labels=labels,
     )
+
+
+def _unicode(text: str) -> str:
+    """Return a name of bytes that are no UTF-8 so that it can be stored, unlike any other."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _option(key: str, value: Any, model: str) -> Any:
+    if key in _LISTS and isinstance(value, str):
+        return _listed(value)
+    if key in _SWITCHES and not isinstance(value, bool):
+        known = _WORDS.get(str(value).strip().lower())
+        if known is None:
+            raise ValueError(f"{printable(model)}: {key} must be true or false, not {value!r}")
+        return known
+    return value
 
 
 def _listed(text: str) -> Any:
@@ -225,11 +240,13 @@ def _table(path: Path) -> list[dict[str, Any]]:
     table = load(path)
     if "model" not in table.names:
         raise DataError(f"{path}: a manifest has a column model; this has {listed(table.names)}")
-    columns = {name: table.values(name).tolist() for name in table.names}
+    # 007 is a name, and no number.
+    columns = {name: table.values(name, text=name == "id").tolist() for name in table.names}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    number = 0
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
@@ -241,10 +258,10 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: line {number} is not JSON: {error}") from None
+        raise DataError(f"{path}: line {number or 1} is not JSON: {error}") from None
 
 
 def labels_of(jobs: Iterable[Job]) -> Sequence[str]:

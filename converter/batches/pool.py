@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +34,17 @@ class Pool:
         How many there are.
     lost : callable
         From the exception of a task that did not come back to the kind of failure and a sentence.
+    broken : callable
+        Tells an exception that says nothing about the task: the pool itself was lost.
+    check : callable
+        Raises if no worker will ever answer.
     """
 
     submit: Callable[[Task], Future[list[Outcome]]]
     workers: int
     lost: Callable[[BaseException], tuple[str, str]]
+    broken: Callable[[BaseException], bool] = lambda error: False
+    check: Callable[[], None] = lambda: None
 
 
 def workers_of(dask: Any, workers: int | None, timeout: float) -> AbstractContextManager[Pool]:
@@ -87,22 +94,47 @@ def _processes(workers: int, timeout: float) -> Iterator[Pool]:
             return "died", f"the worker process died (exit code {error.exitcode})"
         return "internal", f"{type(error).__name__}: {error}"
 
-    with _environment(dict.fromkeys(_ONE_THREAD, "1")):
-        pool = ProcessPool(
+    def started() -> Any:
+        return ProcessPool(
             max_workers=workers,
             initializer=_started,
             context=multiprocessing.get_context("spawn"),
         )
+
+    with _environment(dict.fromkeys(_ONE_THREAD, "1")), _without_main():
+        pool = started()
+
+        def submit(task: Task) -> Future[list[Outcome]]:
+            nonlocal pool
+            try:
+                return pool.schedule(work.do, args=(task,), timeout=timeout)
+            except RuntimeError:  # it broke: a worker was killed while it started
+                pool.stop()
+                pool.join()
+                pool = started()
+                return pool.schedule(work.do, args=(task,), timeout=timeout)
+
         try:
-            yield Pool(
-                lambda task: pool.schedule(work.do, args=(task,), timeout=timeout), workers, lost
-            )
-            pool.close()  # type: ignore[no-untyped-call]
+            yield Pool(submit, workers, lost, lambda error: isinstance(error, BrokenExecutor))
+            pool.close()
         except BaseException:
-            pool.stop()  # type: ignore[no-untyped-call]
+            pool.stop()
             raise
         finally:
             pool.join()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep workers from running the user's script again, which they have no use for."""
+    main = sys.modules["__main__"]
+    names = ("__file__", "__spec__")
+    hidden = {name: vars(main).pop(name) for name in names if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def _started() -> None:

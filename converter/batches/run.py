@@ -20,12 +20,16 @@ from converter.batches.work import (
     REJECTED,
     UNCHANGED,
     Outcome,
+    digests,
     failed,
     question,
 )
 
 # Seconds of work that go to a worker at a time, jobs at most, and how many such wait for it.
 _CHUNK, _MOST, _AHEAD = 0.25, 64, 3
+# Seconds after which it is looked whether the workers are still there; and how often the pool may
+# break (a worker killed while it starts) before its jobs are given up.
+_LOOK, _BREAKS = 10.0, 50
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,7 @@ def _outcomes(pool: Pool, tasks: Task) -> Iterator[tuple[Job, Outcome]]:
     """
     waiting, alone = deque(tasks), deque[Any]()
     running: dict[Future[list[Outcome]], Task] = {}
+    breaks = 0
     each = _CHUNK  # seconds that a job takes, for all that is known
     while waiting or alone or running:
         while (waiting or alone) and len(running) < pool.workers * _AHEAD:
@@ -207,7 +212,10 @@ def _outcomes(pool: Pool, tasks: Task) -> Iterator[tuple[Job, Outcome]]:
                 size = max(1, min(_MOST, int(_CHUNK / each)))
                 task = [waiting.popleft() for _ in range(min(size, len(waiting)))]
             running[pool.submit(task)] = task
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        done: set[Future[list[Outcome]]] = set()
+        while not done:
+            done, _ = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            pool.check()
         for future in done:
             task = running.pop(future)
             try:
@@ -216,8 +224,13 @@ def _outcomes(pool: Pool, tasks: Task) -> Iterator[tuple[Job, Outcome]]:
                 if len(task) > 1:
                     alone.extend(task)
                     continue
+                if pool.broken(error) and breaks < _BREAKS:
+                    breaks += 1
+                    alone.extend(task)
+                    continue
                 kind, sentence = pool.lost(error)
                 made = [failed(task[0][0], kind, sentence)]
+                made[0].model |= digests(task[0][0])
             seconds = [one.model.get("seconds", 0.0) for one in made]
             each = 0.8 * each + 0.2 * max(sum(seconds) / len(made), 1e-4)
             yield from zip((job for job, _ in task), made, strict=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Bytes of tables that a worker keeps for the next job, and of a model that it fetches.
 _KEPT = 1 << 28
 _FETCHED = 1 << 33
+# Bytes of an ONNX model that are searched for the key of external data.
+_SEARCHED = 1 << 26
 
 REGRESSION, REJECTED, FAILED, UNCHANGED = "regression", "rejected", "failed", "unchanged"
 
@@ -68,7 +70,9 @@ def do(jobs: Sequence[tuple[Job, tuple[str, str] | None]]) -> list[Outcome]:
 
 def question(job: Job) -> str:
     """Return the digest of what is asked, apart from the contents of the files."""
-    text = json.dumps(asdict(job), sort_keys=True, default=str)
+    scalers = [job.options.get(key) for key in ("scaler", "target_scaler")]
+    contents = [Digest(one).result() for one in scalers if isinstance(one, str)]
+    text = json.dumps([asdict(job), contents], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -86,7 +90,8 @@ def _one(job: Job, known: tuple[str, str] | None) -> Outcome:
         with _local(job.model) as path:
             digest = Digest(path)
             hashes = (digest.result(), _table_digest(job.data))
-            if known == hashes and all(hashes[: 1 if job.data is None else 2]):
+            whole = all(hashes[: 1 if job.data is None else 2]) and not _has_companions(path)
+            if known == hashes and whole:
                 return Outcome(job.key, UNCHANGED, {})
             made = _made(job, path)
     except Rejected as rejected:
@@ -105,6 +110,23 @@ def _one(job: Job, known: tuple[str, str] | None) -> Outcome:
         "seconds": time.perf_counter() - start,
     }
     return made
+
+
+def _has_companions(path: str) -> bool:
+    """Tell whether a model may be more than its file: external data, or weights beside it."""
+    if path.lower().endswith((".json", ".weights.h5")):
+        return True
+    if not path.lower().endswith(".onnx") or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return b"location" in file.read(_SEARCHED)
+
+
+def digests(job: Job) -> dict[str, str]:
+    """Return the digests of a job that did not come back, where they can be had at once."""
+    if any("://" in (one or "") for one in (job.model, job.data)):
+        return {}
+    return {"sha256": Digest(job.model).result(), "data_sha256": _table_digest(job.data)}
 
 
 def _kind(error: Exception) -> str:
@@ -225,9 +247,22 @@ _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _digests: dict[tuple[Any, ...], str] = {}
 
 
-def _stamp(path: str) -> tuple[Any, ...]:
-    found = os.stat(path)
-    return (path, found.st_size, found.st_mtime_ns)
+def _stamp(path: str, given: str) -> tuple[Any, ...]:
+    """Return what changes when a file, a folder's files, or what lies behind a URL does."""
+    if "://" in given:
+        import fsspec
+
+        files, inside = fsspec.core.url_to_fs(given)
+        return (given, files.ukey(inside))
+    if not os.path.isdir(path):
+        found = os.stat(path)
+        return (path, found.st_size, found.st_mtime_ns)
+    stamps = []
+    for place, _, names in os.walk(path):
+        for name in names:
+            found = os.stat(os.path.join(place, name))
+            stamps.append((place, name, found.st_size, found.st_mtime_ns))
+    return (path, *sorted(stamps))
 
 
 def _table_digest(data: str | None) -> str:
@@ -236,7 +271,7 @@ def _table_digest(data: str | None) -> str:
         return ""
     with _local(data) as path:
         try:
-            stamp = _stamp(path) if path == data else (data,)
+            stamp = _stamp(path, data)
         except OSError:
             return ""
         if stamp not in _digests:
@@ -250,7 +285,7 @@ def _rows(job: Job, path: str) -> Any:
 
     assert job.data is not None
     try:
-        stamp = _stamp(path) if path == job.data else (job.data,)
+        stamp = _stamp(path, job.data)
         large = os.path.isdir(path) or os.path.getsize(path) > _KEPT // 4
     except OSError:
         return path  # of which is said what is wrong when it is read

@@ -126,6 +126,9 @@ def convert(
     ValueError
         If an argument is not acceptable.
     """
+    for name, value in (("training_data", training_data), ("restricted", restricted)):
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False, not {value!r}")
     around = _around(model, output, signature)
     if restricted and around is None:
         raise ValueError(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from converter.errors import DataError, printable
@@ -120,13 +121,16 @@ class _Reader:
         if isinstance(node, exp.In) and node.expressions:
             name, kind = self.column(node.this)
             values = [self.constant(one, kind).as_py() for one in node.expressions]
-            return ds.field(name).isin(pa.array(values, type=_plain(kind)))
-        if isinstance(node, exp.Between):
+            among = ds.field(name).isin(pa.array(values, type=_plain(kind)))
+            # Of what is missing nothing is known, as in SQL.
+            unknown = pa.scalar(None, pa.bool_())
+            return pc.if_else(ds.field(name).is_valid(), among, unknown)
+        if isinstance(node, exp.Between) and not node.args.get("symmetric"):
             name, kind = self.column(node.this)
             low, high = (self.constant(node.args[key], kind) for key in ("low", "high"))
             return (ds.field(name) >= low) & (ds.field(name) <= high)
         if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
-            return ds.field(self.column(node.this)[0]).is_null()
+            return ds.field(self.column(node.this)[0]).is_null(nan_is_null=True)
         if isinstance(node, exp.Column):
             name, kind = self.column(node)
             if pa.types.is_boolean(kind):
@@ -156,8 +160,15 @@ class _Reader:
         if value is _NO_CONSTANT:
             raise self.refusal(node)
         try:
-            return pa.scalar(value).cast(_plain(kind))
-        except (pa.ArrowException, ValueError):
+            given = pa.scalar(value)
+            found = given.cast(_plain(kind))
+            exact = _means(value, _plain(kind)) and (
+                isinstance(value, str) or found.cast(given.type) == given
+            )
+            if exact:
+                return found
+            raise ValueError
+        except (pa.ArrowException, ValueError, OverflowError):
             raise DataError(
                 f"where={printable(self.text)!r}: {printable(node.sql())} is no {_plain(kind)}, "
                 "which the column holds"
@@ -168,6 +179,15 @@ class _Reader:
             f"where={printable(self.text)!r}: {printable(node.sql())!r} is not a comparison of a "
             "column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, IS NULL; AND, OR, NOT)"
         )
+
+
+def _means(value: Any, kind: pa.DataType) -> bool:
+    """Tell whether a constant of its kind can stand for a value of a type."""
+    if pa.types.is_boolean(kind):
+        return isinstance(value, bool)
+    if pa.types.is_temporal(kind):
+        return isinstance(value, str)
+    return not isinstance(value, bool)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
