@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -262,8 +262,3 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: line {number or 1} is not JSON: {error}") from None
-
-
-def labels_of(jobs: Iterable[Job]) -> Sequence[str]:
-    """Return the columns of manifests that are neither options nor places."""
-    return sorted({name for job in jobs for name in job.labels if name != "id"})

@@ -146,9 +146,8 @@ def _made(job: Job, path: str) -> Outcome:
     }
     if isinstance(options.get("base"), str):
         options["base"] = json.loads(options["base"])
-    with _local(job.data) as table:
-        rows = _rows(job, table)
-        made = convert(path, rows, job.target, cov_kwds=kwds or None, where=job.where, **options)
+    with _table(job.data) as table:
+        made = convert(path, table, job.target, cov_kwds=kwds or None, where=job.where, **options)
     parts = dict(made) if isinstance(made, JointConversion) else {"": made}
     outcome = Outcome(job.key, REGRESSION, _facts([one.model for one in parts.values()]))
     first = next(iter(parts.values()))
@@ -247,13 +246,19 @@ _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _digests: dict[tuple[Any, ...], str] = {}
 
 
-def _stamp(path: str, given: str) -> tuple[Any, ...]:
-    """Return what changes when a file, a folder's files, or what lies behind a URL does."""
-    if "://" in given:
+def _stamp(path: str) -> tuple[Any, ...]:
+    """Return what changes when a file, a folder's files, or what lies behind a URL does.
+
+    Nothing of a file is read for it.
+    """
+    if "://" in path:
         import fsspec
 
-        files, inside = fsspec.core.url_to_fs(given)
-        return (given, files.ukey(inside))
+        try:
+            files, inside = fsspec.core.url_to_fs(path)
+            return (path, files.ukey(inside))
+        except (ImportError, ValueError) as error:
+            raise OSError(f"{path}: cannot be read: {error}") from None
     if not os.path.isdir(path):
         found = os.stat(path)
         return (path, found.st_size, found.st_mtime_ns)
@@ -269,35 +274,36 @@ def _table_digest(data: str | None) -> str:
     """Return the digest of a table's file; each file is read once by each worker."""
     if data is None:
         return ""
-    with _local(data) as path:
-        try:
-            stamp = _stamp(path, data)
-        except OSError:
-            return ""
-        if stamp not in _digests:
+    try:
+        stamp = _stamp(data)
+    except OSError:
+        return ""
+    if stamp not in _digests:
+        with _local(data) as path:
             _digests[stamp] = Digest(path).result()
-        return _digests[stamp]
+    return _digests[stamp]
 
 
-def _rows(job: Job, path: str) -> Any:
-    """Return a job's table: the file itself if it is large, else what is kept for the next job."""
+@contextmanager
+def _table(data: str) -> Iterator[Table | str]:
+    """Yield a table: the file itself if it is large, else what is kept for the next job."""
     from converter.regression.tables import load
 
-    assert job.data is not None
     try:
-        stamp = _stamp(path, job.data)
-        large = os.path.isdir(path) or os.path.getsize(path) > _KEPT // 4
+        stamp = _stamp(data)
     except OSError:
-        return path  # of which is said what is wrong when it is read
-    if large:
-        return path
-    table = _tables.pop(stamp, None)
+        stamp = ()  # what is wrong is said when it is read
+    table = _tables.pop(stamp, None) if stamp else None
     if table is None:
-        table = load(path)
+        with _local(data) as path:
+            if not stamp or os.path.isdir(path) or os.path.getsize(path) > _KEPT // 4:
+                yield path
+                return
+            table = load(path)
     _tables[stamp] = table
     while len(_tables) > 1 and sum(_size(one) for one in _tables.values()) > _KEPT:
         _tables.popitem(last=False)
-    return table
+    yield table
 
 
 def _size(table: Table) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -347,10 +347,10 @@ def _rounding_caveats(
     ):
         return []
     # What single precision can move is small beside the coefficients: nothing else is looked at.
-    scale = np.linalg.norm(moments.design.astype(np.float64), axis=0) @ np.abs(one.params)
+    design = moments.design.astype(np.float64)
+    scale = np.linalg.norm(design, axis=0) @ np.abs(one.params)
     if not np.sqrt(moments.gain) <= rows.SINGLE * scale:
         return []
-    design = moments.design.astype(np.float64)
     moved = [float(((design @ (other - one.params)) ** 2).sum()) for other in rounded()]
     return rows.rounding_caveats(moments.gain, moved)
 
@@ -370,6 +370,7 @@ def _around(
     if isinstance(model, AffineModel):
         return None
 
+    @cache
     def read() -> Neighbourhood:
         from converter.weights import Neighbourhood
 
