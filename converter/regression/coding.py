@@ -61,6 +61,32 @@ class Coding:
             variables=(),
         )
 
+    def regressors(
+        self, variables: Sequence[Variable], found: Sequence[Sequence[np.ndarray]]
+    ) -> np.ndarray:
+        """Return the values of the terms, shape (n, terms).
+
+        Parameters
+        ----------
+        variables : sequence of Variable
+        found : sequence
+            See `matched`.
+        """
+        place = np.full(sum(one.width for one in variables), -1)
+        place[self.kept] = np.arange(len(self.kept))
+        X = np.zeros((len(found[0][0]), len(self.kept)), order="F")
+        start = 0
+        for one, values in zip(variables, found, strict=True):
+            for each in values:
+                if one.levels is None:
+                    X[:, place[start]] = each
+                    continue
+                at = place[start + each]
+                rows = np.flatnonzero(at >= 0)
+                X[rows, at[rows]] = 1.0
+            start += one.width
+        return X
+
 
 def code(
     variables: Sequence[Variable],
@@ -91,29 +117,90 @@ def code(
     DataError
         If a value is not a level, or a base level does not occur or is of no category.
     """
+    names = [name for name, _ in columns]
+    found = matched(variables, columns, source)
+    coding = coding_of(variables, names, occurrences(variables, found), base, source)
+    return coding.regressors(variables, found), coding
+
+
+def matched(
+    variables: Sequence[Variable],
+    columns: Sequence[tuple[str, np.ndarray | None]],
+    source: str,
+) -> list[list[np.ndarray]]:
+    """Return for each variable its elements' values: numbers, or the places of levels.
+
+    Raises
+    ------
+    DataError
+        If a value is not a level.
+    """
+    found = []
+    for one in variables:
+        elements = [columns[element] for element in one.elements]
+        if one.levels is None:
+            found.append([np.asarray(elements[0][1]).astype(np.float64)])
+            continue
+        try:
+            found.append([replace(one, name=n).matched(np.asarray(v)) for n, v in elements])
+        except ValueError as error:
+            raise DataError(f"{source}: {error}") from None
+    return found
+
+
+def occurrences(
+    variables: Sequence[Variable], found: Sequence[Sequence[np.ndarray]]
+) -> list[np.ndarray]:
+    """Return for each variable how often each of its levels occurs; nothing for numbers."""
+    return [
+        np.zeros(0, dtype=int)
+        if one.levels is None
+        else np.bincount(np.concatenate(values), minlength=len(one.levels.labels))
+        for one, values in zip(variables, found, strict=True)
+    ]
+
+
+def coding_of(
+    variables: Sequence[Variable],
+    names: Sequence[str],
+    counts: Sequence[np.ndarray],
+    base: Mapping[str, Any] | None,
+    source: str,
+) -> Coding:
+    """Choose what is compared with what.
+
+    Parameters
+    ----------
+    variables, base, source
+        As for `code`.
+    names : sequence of str
+        What the table calls each element of the inputs.
+    counts : sequence of ndarray
+        See `occurrences`.
+
+    Raises
+    ------
+    DataError
+        If a base level does not occur or is of no category.
+    """
     if base is not None and not isinstance(base, Mapping):
         raise DataError("base is a mapping from column to level, such as {'column': 'level'}")
     wanted = {str(name): label_of(level) for name, level in (base or {}).items()}
     parts: list[_Part] = []
     start = 0
-    for one in variables:
-        names = [columns[element][0] for element in one.elements]
-        values = [np.asarray(columns[element][1]) for element in one.elements]
+    for one, count in zip(variables, counts, strict=True):
+        elements = [names[element] for element in one.elements]
         if one.levels is None:
-            parts.append(
-                _Part(values[0].astype(np.float64)[:, None], [names[0]], [start], -1, True)
-            )
+            parts.append(_Part(elements, [start], -1, True))
         else:
-            name = names[0] if len(names) == 1 else one.name
-            chosen = wanted.pop(name, None)
-            parts.append(_category(one, name, names, values, chosen, start, source))
+            name = elements[0] if len(elements) == 1 else one.name
+            parts.append(_category(one, name, count, wanted.pop(name, None), start, source))
         start += one.width
     if wanted:
         raise DataError(
             f"base names {', '.join(map(repr, wanted))}, which is no category of this model"
         )
-    X = np.concatenate([part.block for part in parts], axis=1)
-    return X, Coding(
+    return Coding(
         terms=tuple(term for part in parts for term in part.terms),
         kept=np.array([column for part in parts for column in part.kept], dtype=int),
         against=np.array([part.base for part in parts for _ in part.kept], dtype=int),
@@ -125,9 +212,8 @@ def code(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The regressors of one variable: their values, names, columns, and the base's column."""
+    """The regressors of one variable: their names, columns, and the base's column."""
 
-    block: np.ndarray
     terms: list[str]
     kept: list[int]
     base: int
@@ -138,19 +224,14 @@ class _Part:
 def _category(
     one: Variable,
     name: str,
-    names: Sequence[str],
-    values: Sequence[np.ndarray],
+    count: np.ndarray,
     base: str | None,
     start: int,
     source: str,
 ) -> _Part:
     assert one.levels is not None
-    try:
-        matched = [replace(one, name=n).matched(v) for n, v in zip(names, values, strict=True)]
-    except ValueError as error:
-        raise DataError(f"{source}: {error}") from None
-    present = np.unique(np.concatenate(matched))
-    labels = one.levels.labels
+    present = np.flatnonzero(count)
+    labels, total = one.levels.labels, int(count.sum())
     shown = printable(name, 60)
     sentences = []
     absent = len(labels) - len(present)
@@ -162,16 +243,16 @@ def _category(
             f"{absent} of the {len(labels)} levels of {shown} {verb} in no row: nothing can be "
             f"said about {noun}, and {rest} left out."
         )
-    strange = sum(int(np.isin(found, one.levels.strangers).sum()) for found in matched)
-    if 2 * strange > sum(map(len, matched)):
+    strange = int(count[one.levels.strangers.start : one.levels.strangers.stop].sum())
+    if 2 * strange > total:
         sentences.append(
-            f"Most values of {shown} ({strange} of {sum(map(len, matched))}) are none that the "
+            f"Most values of {shown} ({strange} of {total}) are none that the "
             f"network knows ({', '.join(labels[one.levels.strangers.stop :][:6])}, ...): is the "
             "column spelled as in training?"
         )
     elif strange and isinstance(one.levels, Vocabulary) and one.levels.unknown != OTHER:
         sentences.append(
-            f"{strange} of {sum(map(len, matched))} values of {shown} are none that the network "
+            f"{strange} of {total} values of {shown} are none that the network "
             "knows: they share a coefficient that training may never have seen."
         )
     first = -1
@@ -184,14 +265,7 @@ def _category(
     elif base is not None:
         raise DataError(f"{name!r} is a set of levels, of which none is a base")
     kept = [int(level) for level in present if level != first]
-    block = np.zeros((len(values[0]), len(kept)))
-    place = np.full(len(labels), -1)
-    place[kept] = np.arange(len(kept))
-    for found in matched:
-        rows = np.flatnonzero(place[found] >= 0)
-        block[rows, place[found][rows]] = 1.0
     return _Part(
-        block,
         [one.term(labels[level], name) for level in kept],
         [start + level for level in kept],
         start + first if first >= 0 else -1,

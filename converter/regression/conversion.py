@@ -71,6 +71,7 @@ class Conversion:
     _optimum: Optimum
     _cov_type: str
     _cov_kwds: dict[str, Any] | None
+    _null: float
     _covariance: np.ndarray | None = None
 
     @property
@@ -161,6 +162,7 @@ class Conversion:
             design.y,
             params,
             moments,
+            self._null,
             converged=search[0],
             iterations=search[1],
             **given,

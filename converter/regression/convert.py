@@ -280,6 +280,7 @@ def _concluded(
         _optimum=optimum,
         _cov_type=request.cov_type,
         _cov_kwds=kwds,
+        _null=one.null,
         _covariance=None
         if restriction is None or restriction.joint is None
         else restriction.joint.covariance,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.links import expit, normal_cdf
+from converter.regression.response import Response
 
 #: Information of an observation whose fitted probability has rounded to 0 or 1. It keeps the
 #: square root and the quotient below finite.
@@ -109,7 +110,7 @@ class Likelihood:
         """Return the log-likelihood of all rows; 0 for the Gaussian family."""
         raise NotImplementedError
 
-    def null(self, y: np.ndarray, has_constant: bool) -> float:
+    def null(self, response: Response, has_constant: bool) -> float:
         """Return the log-likelihood of the model without regressors, at its best constant."""
         raise NotImplementedError
 
@@ -131,12 +132,12 @@ class Family(Likelihood):
         whose scale is estimated), its derivative with respect to eta, and minus its second
         derivative, which is positive.
     null_log_likelihood : callable
-        y, whether there is an intercept -> log-likelihood of all rows without regressors.
+        Response, whether there is an intercept -> log-likelihood of all rows without regressors.
     """
 
     mean: Callable[[np.ndarray], np.ndarray]
     parts: _Parts
-    null_log_likelihood: Callable[[np.ndarray, bool], float] | None = None
+    null_log_likelihood: Callable[[Response, bool], float] | None = None
 
     @property
     def scaled(self) -> bool:
@@ -154,24 +155,24 @@ class Family(Likelihood):
     def total(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> float:
         return float(np.sum(self.parts(y, X @ beta)[0]))
 
-    def null(self, y: np.ndarray, has_constant: bool) -> float:
+    def null(self, response: Response, has_constant: bool) -> float:
         assert self.null_log_likelihood is not None
-        return self.null_log_likelihood(np.asarray(y, dtype=np.float64), has_constant)
+        return self.null_log_likelihood(response, has_constant)
 
 
-def _bernoulli_null(y: np.ndarray, has_constant: bool) -> float:
-    share = y.mean() if has_constant else 0.5
-    ones = float(y.sum())
-    zeros = len(y) - ones
+def _bernoulli_null(response: Response, has_constant: bool) -> float:
+    ones = round(response.mean * response.count)
+    zeros = response.count - ones
+    share = ones / response.count if has_constant else 0.5
     return float(
         (ones * np.log(share) if ones else 0.0) + (zeros * np.log1p(-share) if zeros else 0.0)
     )
 
 
-def _poisson_null(y: np.ndarray, has_constant: bool) -> float:
-    mean = y.mean() if has_constant else 1.0
-    eta = np.full(len(y), np.log(mean) if mean > 0 else -_LARGEST)
-    return float(_poisson(y, eta)[0].sum())
+def _poisson_null(response: Response, has_constant: bool) -> float:
+    mean = response.mean if has_constant else 1.0
+    each = response.mean * np.log(mean) - mean if mean > 0 else 0.0
+    return float(response.count * each - response.log_factorials)
 
 
 def _gaussian(y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

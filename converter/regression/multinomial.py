@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.regression.families import TINY, Likelihood, Observed
+from converter.regression.response import Response
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,11 @@ class Multinomial(Likelihood):
         total = np.log(np.exp(eta - largest[:, None]).sum(axis=1)) + largest
         return float((eta[np.arange(len(y)), y.astype(int)] - total).sum())
 
-    def null(self, y: np.ndarray, has_constant: bool) -> float:
+    def null(self, response: Response, has_constant: bool) -> float:
         if not has_constant:
-            return -len(y) * float(np.log(self.classes))
-        counts = np.bincount(y.astype(int), minlength=self.classes)
-        counts = counts[counts > 0]
-        return float(counts @ np.log(counts / len(y)))
+            return -response.count * float(np.log(self.classes))
+        counts = response.classes[response.classes > 0]
+        return float(counts @ np.log(counts / response.count))
 
     def furthest(self, X: np.ndarray, beta: np.ndarray) -> float:
         return float(np.abs(self._predictors(X, beta)).max())

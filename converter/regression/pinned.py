@@ -134,6 +134,7 @@ def likelihood_results(
     y: np.ndarray,
     params: np.ndarray,
     moments: Moments,
+    llnull: float,
     *,
     has_constant: bool,
     astray: str | None = None,
@@ -154,6 +155,8 @@ def likelihood_results(
         As statsmodels wants it: of several classes, the labels.
     y : ndarray, shape (n,)
         As `likelihood` wants it.
+    llnull : float
+        Log-likelihood without regressors.
     converged : bool
     iterations : int
     """
@@ -184,7 +187,7 @@ def likelihood_results(
     results.method = method
     results._astray, results._label = astray, label
     _check_variances(results, cov_type)
-    llf, llnull = likelihood.total(exog.to_numpy(), y, params), likelihood.null(y, has_constant)
+    llf = likelihood.total(exog.to_numpy(), y, params)
     results.set_null_options(llnull=llnull, attach_results=False)
     # statsmodels' own overflows far from the optimum, and counts df_model + 1 parameters,
     # intercept or not.

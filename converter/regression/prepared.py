@@ -12,12 +12,15 @@ import numpy as np
 from converter.errors import DataError, printable
 from converter.model import AffineModel
 from converter.regression.arguments import Request, check_covariance
+from converter.regression.caveats.rows import pearson_of
 from converter.regression.choice import Choice
 from converter.regression.conversion import labels_of
 from converter.regression.design import Design, design_of
+from converter.regression.families import POISSON
 from converter.regression.moments import Moments
 from converter.regression.multinomial import Multinomial
 from converter.regression.passes import moments_at
+from converter.regression.response import Response
 from converter.regression.robust import MEstimator
 from converter.regression.scaling import scaler_of, scalers_of, unscale
 
@@ -38,6 +41,7 @@ class Prepared:
     model : AffineModel
         In the table's units.
     has_constant : bool
+    response : Response
     """
 
     choice: Choice
@@ -45,6 +49,7 @@ class Prepared:
     design: Design
     model: AffineModel
     has_constant: bool
+    response: Response
 
     @cached_property
     def terms(self) -> list[str]:
@@ -67,6 +72,12 @@ class Prepared:
         return self.design.exog(self.has_constant)
 
     @cached_property
+    def null(self) -> float:
+        """Log-likelihood of the rows without regressors; 0 for the Gaussian family."""
+        likelihood = self.choice.likelihood
+        return 0.0 if likelihood.scaled else likelihood.null(self.response, self.has_constant)
+
+    @cached_property
     def equations(self) -> np.ndarray:
         """Coefficients of the regressors in each equation, in the units of the network.
 
@@ -77,6 +88,19 @@ class Prepared:
     @cached_property
     def params(self) -> np.ndarray:
         return self._params(self.model)
+
+    @property
+    def constant_columns(self) -> list[str]:
+        """The terms that are the same in all rows, and not zero."""
+        return [
+            name
+            for name, column in zip(self.terms, self.exog.T, strict=True)
+            if column[0] != 0 and (column == column[0]).all()
+        ]
+
+    def pearson(self, params: np.ndarray) -> tuple[float, float]:
+        """Return Pearson's statistic of counts, and its variance; see `pearson_of`."""
+        return pearson_of(self.design.y, POISSON.mean(self.exog @ params))
 
     @cached_property
     def moments(self) -> Moments:
@@ -111,9 +135,10 @@ def prepare(choice: Choice, request: Request, target: Any, others: Sequence[str]
     design = design_of(choice.model, request, target, _classes(choice), others)
     choice = _retuned(choice, request)
     folded = _unscaled(choice, choice.model, request, design)
-    _check_response(choice, design)
+    response = response_of(choice, design.y, design.weights, keep=True)
+    check_response(choice, response, design.target, design.weights is not None)
     coded = folded if design.coding is None else design.coding.identified(folded)
-    return Prepared(choice, request, design, folded, choice.equations(coded)[2])
+    return Prepared(choice, request, design, folded, choice.equations(coded)[2], response)
 
 
 def _unscaled(choice: Choice, model: AffineModel, request: Request, design: Design) -> AffineModel:
@@ -137,30 +162,50 @@ def _classes(choice: Choice) -> Sequence[str]:
     return choice.classes or (("0", "1") if choice.likelihood.name == "binomial" else ())
 
 
-def _check_response(choice: Choice, design: Design) -> None:
-    likelihood, y, name = choice.likelihood, design.y, printable(design.target)
-    if likelihood.scaled and (y != y[0]).any():
+def response_of(
+    choice: Choice, y: np.ndarray, weights: np.ndarray | None = None, keep: bool = False
+) -> Response:
+    """Return the state of responses to a regression; see `Response.of`."""
+    likelihood = choice.likelihood
+    return Response.of(
+        y,
+        weights,
+        classes=likelihood.classes if isinstance(likelihood, Multinomial) else 0,
+        counts=likelihood.name == "poisson",
+        keep=keep,
+    )
+
+
+def check_response(choice: Choice, response: Response, target: str, weighted: bool) -> None:
+    """Refuse what a regression cannot have for a response.
+
+    Raises
+    ------
+    DataError
+        Saying what it holds.
+    """
+    likelihood, name = choice.likelihood, printable(target)
+    if likelihood.scaled and not response.constant:
         return
-    values = np.unique(y)
-    shown = ", ".join(f"{value:g}" for value in values[:5])
-    if not likelihood.scaled and design.weights is not None:
+    shown = ", ".join(f"{value:g}" for value in response.examples)
+    if not likelihood.scaled and weighted:
         raise DataError("weights are only supported for the gaussian family")
-    if likelihood.name == "binomial" and not np.isin(values, (0.0, 1.0)).all():
+    if likelihood.name == "binomial" and not response.binary:
         raise DataError(
             f"a {_ADJECTIVES[likelihood.regression]} regression needs a target of 0 and 1 "
             f"(or two labels); {name!r} holds {shown}"
         )
-    if likelihood.name == "poisson" and (values < 0).any():
+    if likelihood.name == "poisson" and response.lowest < 0:
         raise DataError(f"a Poisson regression needs counts; {name!r} holds {shown}")
-    if isinstance(likelihood, Multinomial) and len(values) < likelihood.classes:
+    if isinstance(likelihood, Multinomial) and response.occurring < likelihood.classes:
         raise DataError(
-            f"the target {name!r} has {len(values)} of the network's {likelihood.classes} classes; "
-            "without rows of the others there is no multinomial regression"
+            f"the target {name!r} has {response.occurring} of the network's {likelihood.classes} "
+            "classes; without rows of the others there is no multinomial regression"
         )
-    if len(values) == 1:
+    if response.constant:
         if likelihood.name == "binomial":
-            raise DataError(f"the target {name!r} has one class only ({values[0]:g})")
-        raise DataError(f"the target {name!r} is constant ({values[0]:g})")
+            raise DataError(f"the target {name!r} has one class only ({response.lowest:g})")
+        raise DataError(f"the target {name!r} is constant ({response.lowest:g})")
 
 
 def _constant_name(names: list[str]) -> str:

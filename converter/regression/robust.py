@@ -12,6 +12,7 @@ import numpy as np
 
 from converter.regression.families import Likelihood, Observed
 from converter.regression.moments import Moments
+from converter.regression.response import Response
 
 # Rows of the first linear program of a quantile regression, for each column and at least.
 _FIRST, _LEAST = 40, 2000
@@ -99,7 +100,9 @@ class MEstimator(Likelihood):
     def total(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> float:
         return -float(self.loss(y - X @ beta).sum())
 
-    def null(self, y: np.ndarray, has_constant: bool) -> float:
+    def null(self, response: Response, has_constant: bool) -> float:
+        y = response.values
+        assert y is not None
         if not has_constant:
             return -float(self.loss(y).sum())
         best = self.minimise(np.ones((len(y), 1)), y, np.array([np.median(y)]))[0]

@@ -10,7 +10,7 @@ import numpy as np
 from converter.errors import printable
 from converter.regression.caveats import BAD_FIT, NULL, Caveat, some
 from converter.regression.coding import Coding
-from converter.regression.families import POISSON, Family, Likelihood
+from converter.regression.families import POISSON, Likelihood
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimum
 
@@ -64,12 +64,7 @@ def intercept_caveats(one: Prepared, restricted: bool) -> list[Caveat]:
             ),
         )
     )
-    X = one.exog
-    level = [
-        name
-        for name, column in zip(one.terms, X.T, strict=True)
-        if column[0] != 0 and (column == column[0]).all()
-    ]
+    level = one.constant_columns
     if level:
         said.append(
             Caveat(
@@ -127,16 +122,13 @@ def saturation_caveats(moments: Moments, parameters: float) -> list[Caveat]:
 
 def fit_caveats(one: Prepared, moments: Moments) -> list[Caveat]:
     """Say so when the network predicts worse than no model at all, or a probability badly."""
-    likelihood, y, weights = one.choice.likelihood, one.design.y, one.design.weights
+    likelihood, response = one.choice.likelihood, one.response
     scaled = (one.request.scaler is not None, one.request.target_scaler is not None)
     if not likelihood.scaled:
-        null = -likelihood.null(y, one.has_constant)
-        return _bad_fit(likelihood, -moments.value, null, None, scaled)
-    center = float(np.average(y, weights=weights)) if one.has_constant else 0.0
-    away = y - center
-    total = float(away @ away if weights is None else weights @ away**2)
+        return _bad_fit(likelihood, -moments.value, -one.null, None, scaled)
+    total = response.squares if one.has_constant else response.about_zero
     said = []
-    if ((y == 0.0) | (y == 1.0)).all():
+    if response.binary:
         said.append(
             Caveat(
                 "zero-one-target",
@@ -243,7 +235,7 @@ def response_caveats(one: Prepared, optimum: Optimum) -> list[Caveat]:
     """Say how labels were numbered, what is compared with what, and whether counts are counts."""
     said = []
     choice, design = one.choice, one.design
-    y, name = design.y, printable(design.target)
+    name = printable(design.target)
     if design.labels:
         shown = [f"{printable(str(label))} is {n}" for n, label in enumerate(design.labels[:8])]
         more = ", ..." if len(design.labels) > 8 else ""
@@ -264,8 +256,7 @@ def response_caveats(one: Prepared, optimum: Optimum) -> list[Caveat]:
             )
         )
     if choice.likelihood is POISSON:
-        assert isinstance(choice.likelihood, Family)
-        if not np.array_equal(y, np.rint(y)):
+        if not one.response.whole:
             said.append(
                 Caveat(
                     "no-counts",
@@ -274,9 +265,9 @@ def response_caveats(one: Prepared, optimum: Optimum) -> list[Caveat]:
                 )
             )
         if optimum.converged:
-            mean = choice.likelihood.mean(one.exog @ optimum.params)
             robust = one.request.cov_type not in ("nonrobust", "fixed scale")
-            said += dispersion_caveats(y, mean, len(y) - optimum.moments.rank, robust)
+            df = one.response.count - optimum.moments.rank
+            said += dispersion_caveats(*one.pearson(optimum.params), df, robust)
     return said
 
 
@@ -351,15 +342,19 @@ def unknown_separation(suspected: bool) -> list[Caveat]:
     ]
 
 
-def dispersion_caveats(
-    y: np.ndarray, mean: np.ndarray, df: int, robust: bool = False
-) -> list[Caveat]:
+def pearson_of(y: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
+    """Return Pearson's statistic of counts, and its variance; both are sums over the rows."""
+    mean = np.maximum(mean, 1e-300)
+    return float(((y - mean) ** 2 / mean).sum()), float((2.0 + 1.0 / mean).sum())
+
+
+def dispersion_caveats(chi2: float, variance: float, df: int, robust: bool = False) -> list[Caveat]:
     """Say so when counts vary more, or less, than Poisson counts do.
 
     Parameters
     ----------
-    y, mean : ndarray, shape (n,)
-        Counts, and what the optimum expects.
+    chi2, variance : float
+        Pearson's statistic at the optimum, and its variance.
     df : int
         Degrees of freedom.
     robust : bool
@@ -371,9 +366,7 @@ def dispersion_caveats(
     that of a chi2 where the counts are rare (McCullagh, JRSS B 47, 1985). What is smaller than a
     tenth changes no standard error by more than a twentieth.
     """
-    mean = np.maximum(mean, 1e-300)
-    chi2 = float(((y - mean) ** 2 / mean).sum())
-    deviation = (chi2 - df) / float(np.sqrt((2.0 + 1.0 / mean).sum()))
+    deviation = (chi2 - df) / float(np.sqrt(variance))
     if df <= 0 or abs(deviation) <= _UNUSUAL or abs(chi2 / df - 1.0) <= 0.1:
         return []
     ratio = chi2 / df
