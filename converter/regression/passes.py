@@ -27,8 +27,8 @@ _ROWS = 1 << 14
 # Multiplications up to which the rows are triangularised in extended precision (where the
 # platform has it): some 30 ms, for three more digits on ill-conditioned designs.
 _EXTENDED = 1 << 22
-# Rows whose sums of products are taken at once: they stay in a processor's cache.
-_BLOCK = 1 << 13
+#: Rows whose sums of products are taken at once: they stay in a processor's cache.
+BLOCK = 1 << 13
 # Condition of sums of products of the columns as they are, up to which they give a basis.
 _GRAM = 1e12
 # Condition of columns whose sums of products lose no digits that matter.
@@ -82,6 +82,17 @@ def _moments_at(
         found = _by_products(family, X, y, beta, weights, basis)
         if found is not None:
             return found
+    return triangulated(family, X, y, beta, weights)
+
+
+def triangulated(
+    family: Likelihood,
+    X: np.ndarray,
+    y: np.ndarray,
+    beta: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> Moments:
+    """Return the state of rows by Householder reflections, whatever their condition."""
     state, gradient = Moments.empty(len(beta)), np.zeros(len(beta), beta.dtype)
     for start in range(0, len(X), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -112,47 +123,98 @@ def _by_products(
     basis: Basis,
 ) -> Moments | None:
     """Return the state of many rows by sums of products; None if these are ill-conditioned."""
-    equations, (width, terms) = len(beta) // X.shape[1], basis.back.shape
-    products = np.zeros((equations * width, equations * width))
-    gradient, squares, value = np.zeros(len(products)), 0.0, 0.0
-    for start in range(0, len(X), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        block = X[rows]
-        own = None if weights is None else weights[rows]
-        found = family.observed(y[rows], block @ beta.reshape(equations, terms).T)
-        value += found.value
-        score = found.score if own is None else found.score * own[:, None]
-        if basis.to is not None:
-            block = block @ basis.to
-        gradient += (score.T @ block).ravel()
-        squares += found.squares(own)
-        for i in range(equations):
+    found = Products(family, beta, basis)
+    found.add(X, y, weights)
+    dear = len(X) * found.equations * len(beta) ** 2 > _AFFORDABLE
+    return found.moments(1e12 if dear else _CONDITION)
+
+
+class Products:
+    """Sums of products of rows in a basis, at given coefficients.
+
+    Parameters
+    ----------
+    family : Likelihood
+    beta : ndarray, shape (parameters,)
+    basis : Basis
+    """
+
+    def __init__(self, family: Likelihood, beta: np.ndarray, basis: Basis) -> None:
+        self.family, self.beta, self.basis = family, beta, basis
+        self.width, terms = basis.back.shape
+        self.equations = len(beta) // terms
+        size = self.equations * self.width
+        self.products, self.gradient = np.zeros((size, size)), np.zeros(size)
+        self.squares, self.value, self.nobs = 0.0, 0.0, 0
+
+    def add(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Add rows, some at a time so that they stay in a processor's cache."""
+        for start in range(0, len(X), BLOCK):
+            rows = slice(start, start + BLOCK)
+            self.add_block(X[rows], y[rows], None if weights is None else weights[rows])
+
+    def add_block(
+        self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Add a few rows.
+
+        Returns
+        -------
+        block : ndarray, shape (n, r)
+            The rows in the basis.
+        eta, score : ndarray, shape (n, equations)
+            Linear predictors, and the derivatives of the log-likelihood, as they weigh.
+        """
+        width, block = self.width, X
+        eta = block @ self.beta.reshape(self.equations, -1).T
+        found = self.family.observed(y, eta)
+        self.value += found.value
+        self.nobs += len(X)
+        score = found.score if weights is None else found.score * weights[:, None]
+        if self.basis.to is not None:
+            block = block @ self.basis.to
+        self.gradient += (score.T @ block).ravel()
+        self.squares += found.squares(weights)
+        for i in range(self.equations):
             for j in range(i + 1):
+                part = self.products[i * width : (i + 1) * width, j * width : (j + 1) * width]
+                if self.family.scaled and weights is None:
+                    part += block.T @ block
+                    continue
                 weight = found.information(i, j)
-                if own is not None:
-                    weight = weight * own
-                part = products[i * width : (i + 1) * width, j * width : (j + 1) * width]
+                if weights is not None:
+                    weight = weight * weights
                 if i == j:
                     rooted = block * np.sqrt(weight)[:, None]
                     part += rooted.T @ rooted
                 else:
                     part += block.T @ (block * weight[:, None])
-    dear = len(X) * equations * len(beta) ** 2 > _AFFORDABLE
-    triangle = _cholesky(products, 1e12 if dear else _CONDITION)
-    if triangle is None:
-        return None
-    projection = np.linalg.solve(triangle.T, gradient)
-    factor = np.zeros((len(beta) + 1, len(beta) + 1))
-    count = len(triangle)
-    factor[:count, :-1] = (triangle.reshape(count, equations, width) @ basis.back).reshape(
-        count, -1
-    )
-    factor[:count, -1] = projection
-    factor[-1, -1] = np.sqrt(max(squares - float(projection @ projection), 0.0))
-    whole = None
-    if not family.linear:  # in the columns' own terms
-        whole = (gradient.reshape(equations, width) @ basis.back).ravel()
-    return Moments(factor, len(X), value, gradient=whole, basis=basis)
+        return block, eta, score
+
+    def merge(self, other: Products) -> Products:
+        """Add the rows of another, in the same basis."""
+        self.products += other.products
+        self.gradient += other.gradient
+        self.squares += other.squares
+        self.value += other.value
+        self.nobs += other.nobs
+        return self
+
+    def moments(self, worst: float = _CONDITION) -> Moments | None:
+        """Return the state of the rows; None if the sums are conditioned worse than `worst`."""
+        triangle = cholesky(self.products, worst)
+        if triangle is None:
+            return None
+        projection = np.linalg.solve(triangle.T, self.gradient)
+        factor = np.zeros((len(self.beta) + 1, len(self.beta) + 1))
+        count, shape = len(triangle), (self.equations, self.width)
+        factor[:count, :-1] = (triangle.reshape(count, *shape) @ self.basis.back).reshape(count, -1)
+        factor[:count, -1] = projection
+        factor[-1, -1] = np.sqrt(max(self.squares - float(projection @ projection), 0.0))
+        whole = None
+        if not self.family.linear:  # in the columns' own terms
+            whole = (self.gradient.reshape(shape) @ self.basis.back).ravel()
+        return Moments(factor, self.nobs, self.value, gradient=whole, basis=self.basis)
 
 
 def _same_design(
@@ -170,10 +232,10 @@ def _same_design(
 def _basis(X: np.ndarray) -> Basis:
     """Return a basis in which the columns are orthonormal."""
     products = np.zeros((X.shape[1], X.shape[1]))
-    for start in range(0, len(X), _BLOCK):
-        block = X[start : start + _BLOCK]
+    for start in range(0, len(X), BLOCK):
+        block = X[start : start + BLOCK]
         products += block.T @ block
-    triangle = _cholesky(products, _GRAM)
+    triangle = cholesky(products, _GRAM)
     if triangle is not None:
         if condition_of(triangle) < _NEAR:
             return Basis(None, np.eye(len(triangle)), triangle)
@@ -188,7 +250,7 @@ def _basis(X: np.ndarray) -> Basis:
     return Basis(to, back, back)
 
 
-def _cholesky(products: np.ndarray, worst: float) -> np.ndarray | None:
+def cholesky(products: np.ndarray, worst: float) -> np.ndarray | None:
     """Return the upper triangular factor of sums of products.
 
     Of `products` the lower half is read; None if their condition, with columns of length one, is
