@@ -122,8 +122,14 @@ class Variable:
             result[np.arange(len(raw)), self.matched(raw[:, element])] = 1.0
         return result
 
-    def matched(self, values: np.ndarray) -> np.ndarray:
+    def matched(self, values: np.ndarray, numbered: bool = True) -> np.ndarray:
         """Return the level of each value.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n,)
+        numbered : bool
+            Whether the places of values are those of rows, for messages.
 
         Raises
         ------
@@ -136,7 +142,7 @@ class Variable:
             row = int(np.argmax(place < 0))
             value = values[row]
             shown = printable(str(value), 60)
-            found = f"{self.name!r} holds {shown!r} in row {row + 1}"
+            found = f"{self.name!r} holds {shown!r}" + f" in row {row + 1}" * numbered
             if isinstance(value, (str, bytes)) and not self.text:
                 raise ValueError(f"{found}, which is text; the network looks up numbers here")
             if self.text and not isinstance(value, (str, bytes)):

@@ -127,8 +127,16 @@ def matched(
     variables: Sequence[Variable],
     columns: Sequence[tuple[str, np.ndarray | None]],
     source: str,
+    numbered: bool = True,
 ) -> list[list[np.ndarray]]:
     """Return for each variable its elements' values: numbers, or the places of levels.
+
+    Parameters
+    ----------
+    variables, columns, source
+        As for `code`.
+    numbered : bool
+        As for `Variable.matched`.
 
     Raises
     ------
@@ -142,7 +150,9 @@ def matched(
             found.append([np.asarray(elements[0][1]).astype(np.float64)])
             continue
         try:
-            found.append([replace(one, name=n).matched(np.asarray(v)) for n, v in elements])
+            found.append(
+                [replace(one, name=n).matched(np.asarray(v), numbered) for n, v in elements]
+            )
         except ValueError as error:
             raise DataError(f"{source}: {error}") from None
     return found

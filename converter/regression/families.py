@@ -80,6 +80,11 @@ class Likelihood:
         """Whether the response is a number that a linear output predicts, in any unit."""
         return self.scaled
 
+    @property
+    def equations(self) -> int:
+        """Linear predictors of an observation."""
+        return 1
+
     def rows(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the least-squares problem whose solution is the Newton step from `beta`.
 
@@ -109,6 +114,12 @@ class Likelihood:
     def total(self, X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> float:
         """Return the log-likelihood of all rows; 0 for the Gaussian family."""
         raise NotImplementedError
+
+    def response(
+        self, y: np.ndarray, weights: np.ndarray | None = None, keep: bool = False
+    ) -> Response:
+        """Return the state of some responses; see `Response.of`."""
+        return Response.of(y, weights, counts=self.name == "poisson", keep=keep)
 
     def null(self, response: Response, has_constant: bool) -> float:
         """Return the log-likelihood of the model without regressors, at its best constant."""

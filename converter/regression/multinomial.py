@@ -45,6 +45,10 @@ class Multinomial(Likelihood):
 
     classes: int
 
+    @property
+    def equations(self) -> int:
+        return self.classes - 1
+
     def _predictors(self, X: np.ndarray, beta: np.ndarray) -> np.ndarray:
         return np.asarray(X @ beta.reshape(self.classes - 1, -1).T)
 
@@ -106,6 +110,11 @@ class Multinomial(Likelihood):
         largest = eta.max(axis=1)
         total = np.log(np.exp(eta - largest[:, None]).sum(axis=1)) + largest
         return float((eta[np.arange(len(y)), y.astype(int)] - total).sum())
+
+    def response(
+        self, y: np.ndarray, weights: np.ndarray | None = None, keep: bool = False
+    ) -> Response:
+        return Response.of(y, weights, classes=self.classes, keep=keep)
 
     def null(self, response: Response, has_constant: bool) -> float:
         if not has_constant:

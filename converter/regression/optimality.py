@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,7 +177,12 @@ def _maximise(
             ):
                 # Rows that say nothing here hide a direction, and the gradient along it.
                 return Optimum(params, moments, False, iteration, True)
-            doubted = _doubted(family, X, params, moments, iteration)
+            doubted = in_doubt(
+                moments,
+                family.furthest(X, params),
+                lambda: np.abs(X).max(axis=0),
+                iteration,
+            )
             if not doubted:  # the step is known, and squares what error is left
                 params = params + moments.step
                 if moments.extended:  # of many rows, the state there is the same to its digits
@@ -199,10 +205,24 @@ def _maximise(
     return Optimum(params, moments, False, _MAX_ITERATIONS, True)
 
 
-def _doubted(
-    family: Likelihood, X: np.ndarray, params: np.ndarray, moments: Moments, iterations: int
+def in_doubt(
+    moments: Moments, furthest: float, reach: Callable[[], np.ndarray], iterations: int
 ) -> bool:
     """Tell a likelihood that may have run into its bound from one that has a maximum.
+
+    Parameters
+    ----------
+    moments : Moments
+        Where the search came to its end.
+    furthest : float
+        The largest linear predictor there, in absolute value.
+    reach : callable
+        Returns the largest absolute value of each column, shape (p,).
+    iterations : int
+        Of Newton's method.
+
+    Notes
+    -----
 
     Separated classes let Newton's method gain about one unit of the linear predictor each
     iteration, for ever, while a maximum is reached in a dozen. And where it started far out, they
@@ -210,11 +230,10 @@ def _doubted(
     """
     if moments.value > -1e-6:
         return True
-    furthest = family.furthest(X, params)
     if furthest <= _FAR:
         return False
-    reach = np.abs(X).max(axis=0)
-    uncertain = float((moments.standard_errors.reshape(-1, X.shape[1]) * reach).max())
+    reached = reach()
+    uncertain = float((moments.standard_errors.reshape(-1, len(reached)) * reached).max())
     return iterations > 12 or not uncertain <= _UNKNOWN
 
 

@@ -31,8 +31,10 @@ _EXTENDED = 1 << 22
 BLOCK = 1 << 13
 # Condition of sums of products of the columns as they are, up to which they give a basis.
 _GRAM = 1e12
-# Condition of columns whose sums of products lose no digits that matter.
-_NEAR = 32.0
+# Condition of columns whose triangle can be inverted with digits enough.
+_CERTAIN = 1e6
+#: Condition of columns whose sums of products lose no digits that matter.
+NEAR = 32.0
 # Condition of sums of products up to which their Cholesky factor has digits enough.
 _CONDITION = 1e6
 # Multiplications that triangularising rows may cost where that is not so.
@@ -237,13 +239,26 @@ def _basis(X: np.ndarray) -> Basis:
         products += block.T @ block
     triangle = cholesky(products, _GRAM)
     if triangle is not None:
-        if condition_of(triangle) < _NEAR:
+        if condition_of(triangle) < NEAR:
             return Basis(None, np.eye(len(triangle)), triangle)
         return Basis(inverse_of(triangle), triangle, triangle)
     # The columns are dependent, or nearly: what is not certain is left to the rows' own triangle.
-    triangle = Moments.empty(X.shape[1]).update(X, np.zeros(len(X))).design
+    return basis_of(Moments.empty(X.shape[1]).update(X, np.zeros(len(X))))
+
+
+def basis_of(columns: Moments) -> Basis:
+    """Return a basis in which columns are orthonormal.
+
+    Parameters
+    ----------
+    columns : Moments
+        Of the rows without a residual.
+    """
+    triangle = columns.design
+    if columns.rank == columns.terms and columns.condition < _CERTAIN:
+        return Basis(inverse_of(triangle), triangle, triangle)
     lengths = np.sqrt((triangle**2).sum(axis=0))
-    rank, _, sizes, axes = decomposed(equilibrated(triangle), len(X))
+    rank, _, sizes, axes = decomposed(equilibrated(triangle), columns.nobs)
     sizes, axes = sizes[:rank], axes[:rank]
     to = (axes.T / sizes) / np.where(lengths > 0, lengths, 1.0)[:, None]
     back = sizes[:, None] * axes * lengths

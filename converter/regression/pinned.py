@@ -8,6 +8,7 @@ be loaded anywhere.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,25 +89,70 @@ def ols_results(
     covariance : ndarray, shape (p, p), optional
         Of the parameters, where it is not the scale times that of `moments`.
     """
-    rank = moments.rank if rank is None else rank
-    estimated = float(rank) if estimated is None else estimated
     if weights is None:
         model: Any = OLS(endog, exog, hasconst=has_constant)
     else:
         model = WLS(endog, exog, weights=weights, hasconst=has_constant)
-    df_resid = float(len(endog) - estimated)
+    results = given_regression(
+        GivenOLSResults if weights is None else GivenWLSResults,
+        model,
+        params,
+        moments,
+        rss,
+        len(endog),
+        astray=astray,
+        label=label,
+        cov_type=cov_type,
+        cov_kwds=cov_kwds,
+        estimated=estimated,
+        rank=rank,
+        covariance=covariance,
+    )
+    model._data_attr.extend(["pinv_wexog"])
+    adjust_nothing(results)
+    check_variances(results, cov_type)
+    return RegressionResultsWrapper(results)
+
+
+def given_regression(
+    kind: Any,
+    model: Any,
+    params: np.ndarray,
+    moments: Moments,
+    rss: float,
+    nobs: int,
+    *,
+    astray: str | None = None,
+    label: str | None = None,
+    cov_type: str = "nonrobust",
+    cov_kwds: dict[str, Any] | None = None,
+    estimated: float | None = None,
+    rank: int | None = None,
+    covariance: np.ndarray | None = None,
+) -> Any:
+    """Return the results of a model at given parameters, without a wrapper.
+
+    Parameters
+    ----------
+    kind : type
+    model : OLS or WLS
+    nobs : int
+    params, moments, rss, ...
+        As for `ols_results`.
+    """
+    rank = moments.rank if rank is None else rank
+    estimated = float(rank) if estimated is None else estimated
+    df_resid = float(nobs - estimated)
     scale = rss / df_resid
     together = covariance is not None
     covariance = moments.covariance if covariance is None else covariance / scale
     # statsmodels judges the rank in the columns' own units, and only when it fits.
     model.rank = rank
-    model.df_model = float(rank - int(has_constant))
+    model.df_model = float(rank - int(model.k_constant))
     model.df_resid = df_resid
     model.normalized_cov_params = covariance
     model.pinv_wexog = covariance @ np.asarray(model.wexog).T
     model.wexog_singular_values = np.linalg.svd(moments.design.astype(np.float64), compute_uv=False)
-    model._data_attr.extend(["pinv_wexog"])
-    kind = GivenOLSResults if weights is None else GivenWLSResults
     results = kind(
         model,
         params,
@@ -120,11 +166,8 @@ def ols_results(
     results._cache["ssr"] = rss
     if cov_type != "fixed scale":
         results._cache["scale"] = np.float64(scale)
-    if not estimated:  # nothing was estimated: there is nothing to adjust for
-        results._cache["rsquared_adj"] = results.rsquared
     results._tied = together or moments.tangent is not None
-    _check_variances(results, cov_type)
-    return RegressionResultsWrapper(results)
+    return results
 
 
 def likelihood_results(
@@ -160,17 +203,66 @@ def likelihood_results(
     converged : bool
     iterations : int
     """
-    kind, results_kind, wrapper = _KINDS[likelihood.regression]
+    kind, results_kind, wrapper = KINDS[likelihood.regression]
     model = kind(endog, exog, check_rank=False, hasconst=has_constant)
-    equations = moments.terms // exog.shape[1]
-    rank = moments.rank if rank is None else rank
-    estimated = float(rank) if estimated is None else estimated
-    slopes = rank - equations * int(has_constant)
-    model.df_model, model.df_resid = float(slopes), float(len(endog) - estimated)
     robust = {}
     if cov_type != "nonrobust":
         scores = _scores(likelihood, exog.to_numpy(), y, params)
         robust = _robust(scores, moments.covariance, cov_type, cov_kwds or {})
+    results = given_likelihood(
+        results_kind,
+        model,
+        params,
+        moments,
+        len(endog),
+        (likelihood.total(exog.to_numpy(), y, params), llnull),
+        robust,
+        astray=astray,
+        label=label,
+        converged=converged,
+        iterations=iterations,
+        estimated=estimated,
+        rank=rank,
+    )
+    check_variances(results, cov_type)
+    return wrapper(results)
+
+
+def given_likelihood(
+    kind: Any,
+    model: Any,
+    params: np.ndarray,
+    moments: Moments,
+    nobs: int,
+    values: tuple[float, float],
+    robust: Mapping[str, Any],
+    *,
+    astray: str | None = None,
+    label: str | None = None,
+    converged: bool = True,
+    iterations: int = 0,
+    estimated: float | None = None,
+    rank: int | None = None,
+) -> Any:
+    """Return the results of a model at given parameters, without a wrapper.
+
+    Parameters
+    ----------
+    kind : type
+    model : statsmodels model
+    nobs : int
+    values : tuple of float
+        Log-likelihood, and that without regressors.
+    robust : mapping
+        What statsmodels sets on results with a robust covariance.
+    params, moments, ...
+        As for `likelihood_results`.
+    """
+    (llf, llnull), width = values, model.exog.shape[1]
+    rank = moments.rank if rank is None else rank
+    estimated = float(rank) if estimated is None else estimated
+    slopes = rank - moments.terms // width * int(model.k_constant)
+    model.df_model, model.df_resid = float(slopes), float(nobs - estimated)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         fit = LikelihoodModelResults(
@@ -181,24 +273,23 @@ def likelihood_results(
         method = label or "MLE"
         fit.mle_retvals = {"converged": converged, "iterations": iterations}
         fit.mle_settings = {"optimizer": method, "start_params": None}
-        if likelihood.regression == "MNLogit":
-            fit.params = params.reshape(exog.shape[1], -1, order="F")
-        results = results_kind(model, fit)
+        if isinstance(model, MNLogit):
+            fit.params = params.reshape(width, -1, order="F")
+        results = kind(model, fit)
     results.method = method
     results._astray, results._label = astray, label
-    _check_variances(results, cov_type)
-    llf = likelihood.total(exog.to_numpy(), y, params)
     results.set_null_options(llnull=llnull, attach_results=False)
     # statsmodels' own overflows far from the optimum, and counts df_model + 1 parameters,
     # intercept or not.
     results._cache["llf"] = llf
     results._cache["aic"] = -2.0 * llf + 2.0 * estimated
-    results._cache["bic"] = -2.0 * llf + np.log(len(endog)) * estimated
+    results._cache["bic"] = -2.0 * llf + np.log(nobs) * estimated
     results._cache["llr_pvalue"] = stats.chi2.sf(2.0 * (llf - llnull), slopes) if slopes else np.nan
-    return wrapper(results)
+    return results
 
 
-_KINDS: dict[str, tuple[Any, Any, Any]] = {
+#: Model, results and wrapper of each regression, by its name.
+KINDS: dict[str, tuple[Any, Any, Any]] = {
     "Logit": (Logit, GivenLogitResults, BinaryResultsWrapper),
     "MNLogit": (MNLogit, GivenMultinomialResults, MultinomialResultsWrapper),
     "Poisson": (Poisson, GivenPoissonResults, PoissonResultsWrapper),
@@ -232,7 +323,20 @@ def _robust(
     return {name: one for name, one in vars(found).items() if name not in ("model", "wresid")}
 
 
-def _check_variances(results: Any, cov_type: str) -> None:
+def adjust_nothing(results: Any) -> None:
+    """Leave R2 as it is where nothing was estimated."""
+    if results.df_resid == results.nobs:
+        results._cache["rsquared_adj"] = results.rsquared
+
+
+def check_variances(results: Any, cov_type: str) -> None:
+    """Refuse a covariance that is none.
+
+    Raises
+    ------
+    ValueError
+        If a variance is negative.
+    """
     variances = np.diag(results.cov_params())
     if (variances < 0).any():
         raise ValueError(

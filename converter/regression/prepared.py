@@ -135,7 +135,7 @@ def prepare(choice: Choice, request: Request, target: Any, others: Sequence[str]
     design = design_of(choice.model, request, target, _classes(choice), others)
     choice = _retuned(choice, request)
     folded = _unscaled(choice, choice.model, request, design)
-    response = response_of(choice, design.y, design.weights, keep=True)
+    response = choice.likelihood.response(design.y, design.weights, keep=True)
     check_response(choice, response, design.target, design.weights is not None)
     coded = folded if design.coding is None else design.coding.identified(folded)
     return Prepared(choice, request, design, folded, choice.equations(coded)[2], response)
@@ -160,20 +160,6 @@ def _retuned(choice: Choice, request: Request) -> Choice:
 def _classes(choice: Choice) -> Sequence[str]:
     """Return what the classes are called, where the response is in classes."""
     return choice.classes or (("0", "1") if choice.likelihood.name == "binomial" else ())
-
-
-def response_of(
-    choice: Choice, y: np.ndarray, weights: np.ndarray | None = None, keep: bool = False
-) -> Response:
-    """Return the state of responses to a regression; see `Response.of`."""
-    likelihood = choice.likelihood
-    return Response.of(
-        y,
-        weights,
-        classes=likelihood.classes if isinstance(likelihood, Multinomial) else 0,
-        counts=likelihood.name == "poisson",
-        keep=keep,
-    )
 
 
 def check_response(choice: Choice, response: Response, target: str, weighted: bool) -> None:

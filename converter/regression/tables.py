@@ -172,13 +172,13 @@ def _chosen(data: Any, where: str) -> Table:
     """Read the rows of a table that meet a condition."""
     from converter.regression.where import condition, matching
 
-    if isinstance(data, (str, os.PathLike)) and _is_parquet(Path(data)):
+    if isinstance(data, (str, os.PathLike)) and is_parquet(Path(data)):
         shown = printable(os.fspath(data))
         try:
-            dataset = _dataset(Path(data))
+            dataset = dataset_of(Path(data))
             found = dataset.to_table(filter=condition(where, dataset.schema, shown))
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{shown}: cannot be read as a table: {_reason(error)}") from None
+            raise DataError(f"{shown}: cannot be read as a table: {reason(error)}") from None
         return _arrow(_some(found, where, shown), shown)
     table = load(data)
     columns = {name: _arrow_column(name, one, table.source) for name, one in table.columns.items()}
@@ -206,7 +206,7 @@ def _arrow_column(name: str, column: Any, source: str) -> Any:
     except (pa.ArrowException, TypeError) as error:
         raise DataError(
             f"{source}: column {printable(name)!r} holds values of several kinds, which where "
-            f"cannot compare: {_reason(error)}"
+            f"cannot compare: {reason(error)}"
         ) from None
 
 
@@ -220,7 +220,8 @@ def _some(table: pa.Table, where: str, source: str) -> pa.Table:
     return table
 
 
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
+    """Tell whether a path is a Parquet file or a folder of such."""
     try:
         if path.is_dir():
             return True
@@ -230,21 +231,30 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _dataset(path: Path) -> Any:
+def dataset_of(path: Path, kind: str = "parquet") -> Any:
+    """Return the files of a folder, perhaps partitioned, or one file, as a pyarrow Dataset."""
     from pyarrow import dataset
 
-    return dataset.dataset(path, format="parquet", partitioning="hive")
+    return dataset.dataset(path, format=kind, partitioning="hive")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return the first line of an error."""
     return printable(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
-def _file(path: Path) -> Table:
+def head_of_file(path: Path) -> bytes | None:
+    """Return how a file begins; None of a folder.
+
+    Raises
+    ------
+    DataError
+        If there is none, it cannot be read, or it is no table at first sight.
+    """
     shown = printable(str(path))
     try:
         if path.is_dir():
-            return _arrow(_dataset(path).to_table(), shown)
+            return None
         if not path.is_file():
             raise DataError(f"{shown}: there is no such file")
         with path.open("rb") as file:
@@ -257,7 +267,15 @@ def _file(path: Path) -> Table:
         raise DataError(
             f"{shown}: is a spreadsheet or an archive; save the table as CSV or Parquet"
         )
+    return head
+
+
+def _file(path: Path) -> Table:
+    shown = printable(str(path))
+    head = head_of_file(path)
     try:
+        if head is None:
+            return _arrow(dataset_of(path).to_table(), shown)
         if head[:4] == b"PAR1":
             import pyarrow.parquet as pq
 
@@ -266,59 +284,127 @@ def _file(path: Path) -> Table:
             import pyarrow.feather as feather
 
             return _arrow(feather.read_table(path), shown)
-        table, words = _csv(path, head)
+        table, words = _csv(path)
         return replace(_arrow(table, shown), words=words)
     except DataError:
         raise
     except UnicodeDecodeError:
         raise DataError(f"{shown}: {_NOT_UTF8}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{shown}: cannot be read as a table: {_reason(error)}") from None
+        raise DataError(f"{shown}: cannot be read as a table: {reason(error)}") from None
 
 
-def _csv(path: Path, head: bytes) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:
+@dataclass(frozen=True)
+class CsvDialect:
+    """How a CSV file is written.
+
+    Parameters
+    ----------
+    delimiter : str
+    point : str
+        Of decimal fractions.
+    plain : bool
+        False if it is compressed.
+    """
+
+    delimiter: str
+    point: str = "."
+    plain: bool = True
+
+    @classmethod
+    def of(cls, path: Path) -> CsvDialect:
+        """Return the dialect of a file by its first lines."""
+        with pa.input_stream(str(path), compression=None) as file:
+            raw = file.read(1 << 16)
+        with pa.input_stream(str(path), compression="detect") as file:
+            head = file.read(1 << 16)
+        if b"\0" in head:
+            raise DataError(f"{printable(str(path))}: is not a CSV, Parquet or Arrow file")
+        first = head.split(b"\n", 1)[0]
+        # A header holds names; whichever separator stands there most often is the separator.
+        delimiter = max((b",", b";", b"\t"), key=first.count).decode()
+        return cls(delimiter, plain=head == raw)
+
+    def options(
+        self, columns: Mapping[str, pa.DataType] | None = None, only: bool = False
+    ) -> dict[str, Any]:
+        """Return what pyarrow wants to be told, perhaps with the types of some columns.
+
+        Parameters
+        ----------
+        columns : mapping of str to DataType, optional
+        only : bool
+            Read these alone.
+        """
+        from pyarrow import csv
+
+        return {
+            "parse_options": csv.ParseOptions(delimiter=self.delimiter),
+            "convert_options": csv.ConvertOptions(
+                strings_can_be_null=True,
+                decimal_point=self.point,
+                column_types=dict(columns or {}),
+                include_columns=list(columns or {}) if only else None,
+            ),
+        }
+
+    def with_comma(self) -> CsvDialect:
+        """Return the dialect with a decimal comma."""
+        return replace(self, point=",")
+
+    def better(self, schema: pa.Schema, comma: pa.Schema) -> bool:
+        """Tell whether fewer columns are text if a comma is read as the decimal point."""
+        return sum(map(_is_text, comma.types)) < sum(map(_is_text, schema.types))
+
+    @property
+    def may_have_comma(self) -> bool:
+        """Whether the comma may be the decimal point, as where the semicolon separates columns."""
+        return self.delimiter == ";"
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind))
+
+
+def check_encoding(schema: pa.Schema, source: str) -> None:
+    """Refuse columns of a CSV file that are in another encoding.
+
+    Raises
+    ------
+    DataError
+    """
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if kind == "binary":
+            raise DataError(f"{source}: column {printable(name)!r} {_NOT_UTF8}")
+
+
+def _csv(path: Path) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:
     """Return the table, and what reads one of its columns as text."""
     from pyarrow import csv
 
-    if b"\0" in head and path.suffix.lower() not in (".gz", ".bz2", ".zst"):
-        raise DataError(f"{path}: is not a CSV, Parquet or Arrow file")
-    first = head.split(b"\n", 1)[0]
-    # A header holds names; whichever separator stands there most often is the separator.
-    delimiter = max((b",", b";", b"\t"), key=first.count).decode()
+    dialect = CsvDialect.of(path)
+    table = csv.read_csv(path, **dialect.options())
+    check_encoding(table.schema, printable(str(path)))
+    if dialect.may_have_comma and any(map(_is_text, table.schema.types)):
+        comma = csv.read_csv(path, **dialect.with_comma().options())
+        if dialect.better(table.schema, comma.schema):
+            table, dialect = comma, dialect.with_comma()
 
-    def read(point: str = ".", text: str | None = None) -> pa.Table:
-        more = {} if text is None else {"include_columns": [text], "column_types": {text: "string"}}
-        return csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(delimiter=delimiter),
-            convert_options=csv.ConvertOptions(
-                strings_can_be_null=True, decimal_point=point, **more
-            ),
-        )
+    def words(name: str) -> pa.ChunkedArray:
+        return csv.read_csv(path, **dialect.options({name: pa.string()}, only=True)).column(0)
 
-    table = read()
-    bytes_ = [
-        n for n, k in zip(table.column_names, table.schema.types, strict=True) if k == "binary"
-    ]
-    if bytes_:
-        raise DataError(f"{printable(str(path))}: column {printable(bytes_[0])!r} {_NOT_UTF8}")
-    if delimiter == ";" and any(pa.types.is_string(kind) for kind in table.schema.types):
-        # Where the semicolon separates columns, the comma often is the decimal point.
-        comma = read(",")
-        texts = [sum(map(pa.types.is_string, one.schema.types)) for one in (comma, table)]
-        table = comma if texts[0] < texts[1] else table
-    return table, lambda name: read(text=name).column(0)
+    return table, words
 
 
 def _arrow(table: pa.Table, source: str) -> Table:
-    _refuse_repeats(table.column_names, source)
+    refuse_repeats(table.column_names, source)
     columns = dict(zip(table.column_names, table.columns, strict=True))
     return Table(columns, table.num_rows, source)
 
 
 def _pandas(frame: Any) -> Table:
     names = [str(name) for name in frame.columns]
-    _refuse_repeats(names, "the DataFrame")
+    refuse_repeats(names, "the DataFrame")
     columns = {name: frame.iloc[:, place] for place, name in enumerate(names)}
     return Table(columns, len(frame), "the DataFrame", index=frame.index)
 
@@ -342,7 +428,13 @@ def _array(data: Any) -> Table:
     return Table(columns, len(matrix), "the array", named=False)
 
 
-def _refuse_repeats(names: Sequence[str], source: str) -> None:
+def refuse_repeats(names: Sequence[str], source: str) -> None:
+    """Refuse columns that have the same name.
+
+    Raises
+    ------
+    DataError
+    """
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import string
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -69,6 +70,16 @@ def condition(text: str, schema: pa.Schema, source: str) -> ds.Expression:
     DataError
         If the text is anything else, or a column is missing.
     """
+    return _read(text, schema, source)[0]
+
+
+def names_in(text: str, schema: pa.Schema, source: str) -> list[str]:
+    """Return the columns that a condition compares; see `condition`."""
+    return _read(text, schema, source)[1]
+
+
+@lru_cache(maxsize=8)  # for tables that come piece by piece
+def _read(text: str, schema: pa.Schema, source: str) -> tuple[ds.Expression, list[str]]:
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
 
@@ -76,7 +87,8 @@ def condition(text: str, schema: pa.Schema, source: str) -> ds.Expression:
         raise DataError(f"where is longer than {_LONGEST:,} characters")
     try:
         tree = parse_one(text, into=exp.Condition)
-        return _Reader(text, schema, source).expression(tree)
+        reader = _Reader(text, schema, source)
+        return reader.expression(tree), reader.names
     except (SqlglotError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else "not understood"
         raise DataError(f"where={printable(text)!r}: {printable(reason)}") from None
@@ -89,6 +101,7 @@ class _Reader:
         from sqlglot import exp
 
         self.text, self.schema, self.source = text, schema, source
+        self.names: list[str] = []
         self.exp: Any = exp
         self.compared: dict[Any, Any] = {
             exp.EQ: operator.eq,
@@ -153,6 +166,7 @@ class _Reader:
                 f"{self.source}: where names the column {printable(node.name)!r}; the table has "
                 f"{listed(self.schema.names)}"
             )
+        self.names.append(node.name)
         return node.name, self.schema.field(node.name).type
 
     def constant(self, node: Any, kind: pa.DataType) -> pa.Scalar:

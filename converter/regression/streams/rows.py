@@ -1,0 +1,190 @@
+"""The rows of a regression as passes over a table.
+
+The first pass takes sums of products in a basis that the first rows give, and looks at columns and
+response on the way. Where the first rows were no example of the others these sums are
+ill-conditioned: then the rows are triangularised, in a pass of its own. Every later pass works in
+the basis in which the columns of all rows are orthonormal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converter.regression.families import Likelihood
+from converter.regression.moments import Basis, Moments, condition_of, inverse_of
+from converter.regression.passes import NEAR, basis_of, cholesky
+from converter.regression.response import Response
+from converter.regression.streams.reading import Reader, Tally
+from converter.regression.streams.sources import Source, Watch
+from converter.regression.streams.sums import Pass, Plan, State
+
+# Condition of sums of products in a basis of the first rows up to which they have digits enough.
+_CERTAIN = 1e5
+# Part of a column that is beyond the others in the first rows, below which it may be none.
+_NONE = 1e-8
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of all rows at some coefficients.
+
+    Parameters
+    ----------
+    params : ndarray, shape (parameters,)
+    moments : Moments
+    state : State
+    """
+
+    params: np.ndarray
+    moments: Moments
+    state: State
+
+
+class Rows:
+    """The rows of a regression.
+
+    Parameters
+    ----------
+    source : Source
+    reader : Reader
+    likelihood : Likelihood
+    watch : callable
+        Told how far a pass is.
+    robust : bool
+        Sum up squares of scores in each pass.
+
+    Attributes
+    ----------
+    passes : int
+        How often all rows were read.
+    columns : Moments
+        Of the columns themselves, whatever the rows weigh.
+    tally : Tally
+    response : Response
+    lowest, highest : ndarray, shape (p,)
+        Of the columns.
+    """
+
+    columns: Moments
+    tally: Tally
+    response: Response
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    def __init__(
+        self,
+        source: Source,
+        reader: Reader,
+        likelihood: Likelihood,
+        watch: Watch,
+        robust: bool = False,
+    ) -> None:
+        self.source, self.reader, self.likelihood = source, reader, likelihood
+        self.watch, self.robust = watch, robust
+        self.passes = 0
+        self._basis: Basis | None = None
+
+    @property
+    def equations(self) -> int:
+        """Linear predictors of an observation."""
+        return self.likelihood.equations
+
+    @property
+    def count(self) -> int:
+        """Complete rows."""
+        return self.response.count
+
+    @property
+    def reach(self) -> np.ndarray:
+        """The largest absolute value of each column, shape (p,)."""
+        return np.asarray(np.maximum(np.abs(self.lowest), np.abs(self.highest)))
+
+    def survey(self, params: np.ndarray, drop: bool) -> Seen:
+        """Read all rows for the first time, at some coefficients.
+
+        Parameters
+        ----------
+        params : ndarray, shape (parameters,)
+        drop : bool
+            Leave incomplete rows out.
+
+        Raises
+        ------
+        DataError
+            If there are rows that cannot be used.
+        OtherLabels
+            If the response is not in the classes that it was taken to be in.
+        """
+        width = len(params) // self.likelihood.equations
+        basis = self._first_basis(width)
+        state = self._read(Plan(self.likelihood, params, basis, survey=True))
+        state.tally.check(self.reader.source, drop)
+        assert state.products is not None
+        unit = self.likelihood.scaled and self.reader.weights is None
+        triangle = cholesky(state.products.products if unit else state.plain, _CERTAIN)
+        columns = None
+        if triangle is not None:
+            factor = np.zeros((width + 1, width + 1))
+            factor[:width, :-1] = triangle @ basis.back
+            columns = Moments(factor, state.products.nobs)
+        else:
+            plan = Plan(self.likelihood, params, basis, survey=True, triangular=True)
+            state = self._read(plan)
+            columns = state.columns
+        assert columns is not None
+        assert state.response is not None
+        self.columns, self._basis = columns, basis_of(columns)
+        self.tally, self.response = state.tally, state.response
+        self.lowest, self.highest = state.lowest, state.highest
+        return self._seen(params, state)
+
+    def at(self, params: np.ndarray) -> Seen:
+        """Read all rows again, at other coefficients."""
+        assert self._basis is not None
+        return self._seen(params, self._read(Plan(self.likelihood, params, self._basis)))
+
+    def _seen(self, params: np.ndarray, state: State) -> Seen:
+        """Return the state of all rows; read again where its sums are ill-conditioned."""
+        assert self._basis is not None
+        assert state.products is not None
+        moments = state.triangle or state.products.moments()
+        if moments is None and state.plan.basis is not self._basis:
+            state = self._read(Plan(self.likelihood, params, self._basis))
+            assert state.products is not None
+            moments = state.products.moments()
+        if moments is None:
+            plan = Plan(self.likelihood, params, self._basis, triangular=True)
+            state = self._read(plan)
+            moments = state.triangle
+        assert moments is not None
+        return Seen(params, replace(moments, basis=self._basis), state)
+
+    def _read(self, plan: Plan) -> State:
+        plan = replace(plan, robust=self.robust, groups=len(self.reader.groups))
+        self.passes += 1
+        task = Pass(self.reader, plan)
+        found: State = self.source.reduced(task, self.reader.wanted, self.watch)
+        return found
+
+    def _first_basis(self, width: int) -> Basis:
+        """Return a basis from the first rows; directions that they do not have are left as are."""
+        tally, found, count = Tally(), [], 0
+        for table in self.source.tables(self.reader.wanted):
+            found.append(self.reader.block(table, tally).X)
+            count += len(found[-1])
+            if count >= 4 * width:
+                break
+        X = np.concatenate(found) if found else np.zeros((0, width))
+        triangle = Moments.empty(width).update(X, np.zeros(count)).design.copy()
+        if not np.isfinite(triangle).all():
+            triangle = np.eye(width)
+        lengths = np.sqrt((triangle**2).sum(axis=0))
+        lengths[lengths == 0] = 1.0
+        weak = np.abs(np.diag(triangle)) <= _NONE * lengths
+        triangle[weak, weak] = lengths[weak]
+        triangle /= np.sqrt(max(count, 1))
+        if not weak.any() and condition_of(triangle) < NEAR:
+            return Basis(None, np.eye(width), triangle)
+        return Basis(inverse_of(triangle), triangle, triangle)

@@ -1,0 +1,129 @@
+"""The optimum of rows that are read in passes.
+
+Of a linear response one step from anywhere is exact. Of a likelihood each pass gives a step of
+Newton's method, and the search goes on while the step matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converter.regression.moments import Moments
+from converter.regression.optimality import Optimum, in_doubt
+from converter.regression.streams.rows import Rows, Seen
+
+# Steps in standard errors, and changes of a linear predictor, that are looked at no more.
+_SMALL, _SAME = 1e-6, 1e-9
+# Gain beside what remains, beyond which the latter is known by too few digits.
+_DROWNED = 1e3
+# Half the squared decrement below which a full step is always right.
+_CLOSE_BY = 1e-2
+# Passes after which there is no optimum to be found, and parts of a step that are tried.
+_MOST, _SHORTEST = 40, 1e-4
+
+
+@dataclass(frozen=True)
+class Found:
+    """The optimum of streamed rows.
+
+    Parameters
+    ----------
+    optimum : Optimum
+    seen : Seen
+        The state of the rows there, or a last step before.
+    there : bool
+        Whether that step was nothing.
+    last : float
+        The last step, in standard errors: how far the optimum may be from where rows were read.
+    """
+
+    optimum: Optimum
+    seen: Seen
+    there: bool
+    last: float
+
+
+def search(rows: Rows, start: Seen, passes: int | None) -> Found:
+    """Find the optimum.
+
+    Parameters
+    ----------
+    rows : Rows
+    start : Seen
+        At the network's coefficients, with the directions in which they can move.
+    passes : int, optional
+        Read the rows no more than that often, all in all.
+    """
+    if rows.likelihood.scaled:
+        return _least_squares(rows, start, passes)
+    at, tangent = start, start.moments.tangent
+    for iteration in range(1, _MOST + 1):
+        step = at.moments.step
+        size = size_of(step, at.moments)
+        moved = float((np.abs(step).reshape(-1, len(rows.reach)) * rows.reach).sum(axis=1).max())
+        hidden = tangent is None and at.moments.rank < rows.columns.rank * rows.equations
+        if hidden or (size <= _SMALL and moved <= _SAME):
+            doubted = hidden or in_doubt(
+                at.moments, at.state.furthest, lambda: rows.reach, iteration
+            )
+            params = at.params if doubted else at.params + step
+            optimum = Optimum(params, at.moments, not hidden, iteration, doubted)
+            return Found(optimum, at, True, size)
+        if passes is not None and rows.passes >= passes:
+            doubted = in_doubt(at.moments, at.state.furthest, lambda: rows.reach, iteration)
+            optimum = Optimum(at.params + step, at.moments, not doubted, iteration, doubted)
+            return Found(optimum, at, False, size)
+        reached = _stepped(rows, at, step, passes)
+        if reached is None:
+            break
+        at = reached
+    return Found(Optimum(at.params, at.moments, False, iteration, True), at, True, size)
+
+
+def _stepped(rows: Rows, at: Seen, step: np.ndarray, passes: int | None) -> Seen | None:
+    """Return the state after a step, or the part of it that gains; None if none does."""
+    scale = 1.0
+    while scale >= _SHORTEST:
+        reached = rows.at(at.params + scale * step)
+        reached = replace(reached, moments=replace(reached.moments, tangent=at.moments.tangent))
+        value = reached.moments.value
+        least = at.moments.value - 1e-12 * abs(at.moments.value)
+        if np.isfinite(value) and (at.moments.gain < _CLOSE_BY or value >= least):
+            return reached
+        if passes is not None and rows.passes >= passes:
+            return None
+        scale /= 4.0
+    return None
+
+
+def _least_squares(rows: Rows, start: Seen, passes: int | None) -> Found:
+    """Return the exact estimate, which one pass gives; another where digits were lost."""
+    moments, step = start.moments, start.moments.step
+    size = size_of(step, moments) / max(np.sqrt(moments.remainder / rows.count), 1e-300)
+    drowned = moments.gain > _DROWNED * moments.remainder
+    wanted = drowned and (passes is None or rows.passes < passes)
+    if wanted or rows.robust or rows.reader.groups:
+        reached = rows.at(start.params + step)
+        moments = replace(reached.moments, tangent=moments.tangent)
+        params = reached.params + moments.step
+        there = replace(moments, factor=_solved(moments))
+        return Found(Optimum(params, there, True, 2), replace(reached, moments=there), True, size)
+    there = replace(moments, factor=_solved(moments))
+    return Found(Optimum(start.params + step, there, True, 1), start, not step.any(), size)
+
+
+def _solved(moments: Moments) -> np.ndarray:
+    """Return the factor after the step: what was gained is gone."""
+    factor = moments.factor.copy()
+    left = moments.projection - moments.design @ moments.step
+    count = min(len(left), len(factor))
+    factor[:count, -1] = left[:count]
+    return factor
+
+
+def size_of(step: np.ndarray, moments: Moments) -> float:
+    """Return the largest part of a step, in standard errors at scale one."""
+    errors = moments.standard_errors
+    return float(np.max(np.abs(step) / np.where(errors > 0, errors, np.inf), initial=0.0))
