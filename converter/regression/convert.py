@@ -10,33 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.errors import DataError, printable
 from converter.model import AffineModel
 from converter.regression.arguments import (
     Request,
     covariance_of,
-    kept_of,
     targets_of,
 )
-from converter.regression.caveats import Caveat, network, rows
 from converter.regression.choice import choose, parts_of
+from converter.regression.conclude import conclude, together_of
 from converter.regression.conversion import Conversion
-from converter.regression.families import Likelihood
 from converter.regression.joint import JointConversion
-from converter.regression.moments import Moments
-from converter.regression.optimality import Optimality, Optimum, compare, is_exact, optimum_of
-from converter.regression.passes import columns_of
 from converter.regression.prepared import Prepared, prepare
 from converter.regression.restriction import Restriction, restrict
-from converter.regression.robust import MEstimator
 from converter.regression.scaling import part_of_scaler, scalers_of
 from converter.regression.tables import load
 
 if TYPE_CHECKING:
     from converter.weights import Neighbourhood
-
-# Sums of squares of larger numbers overflow.
-_LARGEST = 1e145
 
 
 def convert(
@@ -154,9 +144,9 @@ def convert(
     if restricted:
         assert around is not None
         restrictions = list(restrict(around(), prepared, asked.reading))
-    together = _together(prepared)
+    together = together_of(prepared)
     made = {
-        name: _concluded(one, restriction, together, partial(_rounded, around, asked, place))
+        name: conclude(one, restriction, together, partial(_rounded, around, asked, place))
         for place, ((name, _), one, restriction) in enumerate(
             zip(parts, prepared, restrictions, strict=True)
         )
@@ -205,157 +195,6 @@ class _Asked:
         return [one.reading(part) for one, (_, part) in zip(self.prepared, parts, strict=True)]
 
 
-def _together(prepared: Sequence[Prepared]) -> np.ndarray | None:
-    """Return the coefficients of all outputs that have the same regressors, if they are several."""
-    names = prepared[0].design.names
-    if len(prepared) == 1 or any(one.design.names != names for one in prepared):
-        return None
-    return np.concatenate([one.equations for one in prepared])
-
-
-def _concluded(
-    one: Prepared,
-    restriction: Restriction | None,
-    together: np.ndarray | None,
-    rounded: Callable[[], list[np.ndarray]],
-) -> Conversion:
-    """Estimate, compare, and say what there is to say."""
-    choice, design, request = one.choice, one.design, one.request
-    likelihood, X, params, labels = choice.likelihood, one.exog, one.params, one.labels
-    for name, column in (*zip(one.terms, X.T, strict=True), (design.target, design.y)):
-        with np.errstate(over="ignore"):
-            fits = column @ column < _LARGEST**2
-        if not fits:
-            raise DataError(
-                f"{printable(name)!r} holds numbers whose squares overflow; use another unit"
-            )
-    kwds = kept_of(request.cov_kwds, design.kept, len(design.y))
-    moments = one.moments
-    if restriction is not None:
-        moments = replace(moments, tangent=restriction.tangent)
-    columns = columns_of(X, moments)
-    if restriction is None:  # of the columns: rows that say nothing do not make them dependent
-        parameters = float(columns.rank * (len(params) // X.shape[1]))
-    else:
-        parameters = restriction.parameters
-    _check_rows(one, parameters)
-    saturated = restriction is None and moments.rank < parameters
-    optimum, found, apart = _estimated(one, moments, restriction, saturated)
-    said = [
-        *rows.fit_caveats(one, moments),
-        *rows.perfect_fit(is_exact(likelihood, one.exog, design.y, optimum)),
-        *network.evaluation_caveats(likelihood, request.training_data),
-        *network.estimator_caveats(likelihood, one.model, request.cov_type, choice.tuned),
-        *network.training_caveats(one.model, likelihood.regression),
-        *network.restriction_caveats(restriction, len(params)),
-        *network.structure_caveats(one.equations, design.names, restriction is not None, together),
-        *(() if design.coding is None else rows.coding_caveats(design.coding)),
-        *rows.design_caveats(columns, one.terms),
-        *rows.saturation_caveats(moments, parameters),
-        *rows.group_caveats(request.cov_type, kwds, len(params)),
-        *rows.intercept_caveats(one, restriction is not None),
-        *rows.response_caveats(one, optimum),
-        *rows.separation_caveats([labels[place] for place in apart]),
-        *rows.unknown_separation(optimum.doubted and not optimum.converged and not apart),
-        *_rounding_caveats(one, moments, optimum, found, rounded),
-    ]
-    if design.dropped:
-        said.append(rows.dropped_rows(design.dropped))
-    return Conversion(
-        model=one.model,
-        family=likelihood.name,
-        nobs=len(design.y),
-        dropped=design.dropped,
-        optimality=found,
-        caveats=said,
-        training_data=request.training_data,
-        parameters=parameters,
-        _design=design,
-        _likelihood=likelihood,
-        _exog=X,
-        _terms=one.terms,
-        _outcomes=one.outcomes,
-        _params=params,
-        _moments=moments,
-        _optimum=optimum,
-        _cov_type=request.cov_type,
-        _cov_kwds=kwds,
-        _null=one.null,
-        _covariance=None
-        if restriction is None or restriction.joint is None
-        else restriction.joint.covariance,
-    )
-
-
-def _estimated(
-    one: Prepared, moments: Moments, restriction: Restriction | None, saturated: bool
-) -> tuple[Optimum, Optimality, list[int]]:
-    """Return the optimum, the distance from it, and parameters along which there is none."""
-    if restriction is not None and restriction.joint is not None:
-        return restriction.joint.optimum, restriction.joint.found, []
-    likelihood, X, y, params = one.choice.likelihood, one.exog, one.design.y, one.params
-    optimum = optimum_of(likelihood, X, y, params, moments, one.design.weights)
-    apart: list[int] = []
-    if optimum.doubted:
-        found_apart = _apart(likelihood, X, y, moments.tangent)
-        apart = found_apart or []
-        optimum = replace(optimum, converged=optimum.converged and found_apart == [])
-    variance, gain = 1.0, float("inf") if saturated and moments.hides_gradient else None
-    if isinstance(likelihood, MEstimator):
-        variance = likelihood.variance(y - X @ params)
-        gain = likelihood.gain(X, y, params, moments)
-    found = compare(
-        likelihood,
-        one.labels,
-        params,
-        moments,
-        optimum,
-        variance=variance,
-        gain=gain,
-        evaluated=not one.request.training_data,
-    )
-    return optimum, found, apart
-
-
-def _apart(
-    likelihood: Likelihood, X: np.ndarray, y: np.ndarray, tangent: np.ndarray | None
-) -> list[int] | None:
-    """Return the parameters that tell the outcomes apart; None if that is too much to find out."""
-    from converter.regression.separation import separating
-
-    if tangent is None:
-        return separating(likelihood, X, y)
-    if len(tangent) != X.shape[1]:  # several equations that share parameters
-        return None
-    places = separating(likelihood, X @ tangent, y)
-    if not places:
-        return places
-    return [int(one) for one in np.flatnonzero(np.abs(tangent[:, places]).max(axis=1) > 0)]
-
-
-def _rounding_caveats(
-    one: Prepared,
-    moments: Moments,
-    optimum: Optimum,
-    found: Optimality,
-    rounded: Callable[[], list[np.ndarray]],
-) -> list[Caveat]:
-    """Say so where single precision of the weights is what keeps a network from its optimum."""
-    if (
-        found.verdict in ("optimum", "consistent")
-        or not optimum.converged
-        or np.isnan(moments.gain)
-    ):
-        return []
-    # What single precision can move is small beside the coefficients: nothing else is looked at.
-    design = moments.design.astype(np.float64)
-    scale = np.linalg.norm(design, axis=0) @ np.abs(one.params)
-    if not np.sqrt(moments.gain) <= rows.SINGLE * scale:
-        return []
-    moved = [float(((design @ (other - one.params)) ** 2).sum()) for other in rounded()]
-    return rows.rounding_caveats(moments.gain, moved)
-
-
 def _rounded(
     around: Callable[[], Neighbourhood] | None, asked: _Asked, place: int
 ) -> list[np.ndarray]:
@@ -382,20 +221,6 @@ def _around(
 
 def _parts(models: Sequence[AffineModel], family: str | None) -> list[tuple[str, AffineModel]]:
     return [part for one in models for part in parts_of(one, family)]
-
-
-def _check_rows(one: Prepared, parameters: float) -> None:
-    likelihood, count = one.choice.likelihood, len(one.design.y)
-    if likelihood.linear and count <= parameters:
-        raise DataError(
-            f"{count} rows are too few for {len(one.params)} coefficients: nothing is left to "
-            "estimate the residual variance from"
-        )
-    if not likelihood.linear and count <= min(parameters, one.exog.shape[1]):
-        raise DataError(
-            f"{count} rows are too few for {one.exog.shape[1]} columns: any outcome is predicted "
-            "without error, and there is no maximum-likelihood estimate"
-        )
 
 
 def _folded(model: Any, output: str | int | None, signature: str | None) -> list[AffineModel]:

@@ -15,8 +15,40 @@ from converter.regression.coding import Coding, code
 from converter.regression.tables import Table, is_missing, label_of, listed, load
 
 
-@dataclass(frozen=True)
-class Design:
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What a regression calls its columns.
+
+    Parameters
+    ----------
+    names : list of str
+        The regressors, as the table calls them; ``C(column)[level]`` for indicators.
+    target : str
+    dropped : int
+        Rows left out for missing values.
+    coding : Coding or None
+        How categories were coded, where there are any.
+    labels : tuple
+        Of a response in classes: the label of each class that `y` numbers; empty where the
+        table holds these numbers themselves.
+    """
+
+    names: list[str]
+    target: str
+    dropped: int = 0
+    coding: Coding | None = None
+    labels: tuple[Any, ...] = ()
+
+    @property
+    def numbers(self) -> list[str]:
+        """The names of the regressors that are numbers."""
+        if self.coding is None:
+            return self.names
+        return [name for name, other in zip(self.names, self.coding.number, strict=True) if other]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(Columns):
     """Response and regressors, complete and numeric.
 
     Parameters
@@ -26,44 +58,22 @@ class Design:
         the indicators of all levels that occur, but for the base. By columns, as BLAS likes it.
     y : ndarray of float64, shape (n,)
     weights : ndarray of float64, shape (n,), or None
-    names : list of str
-        The regressors, as the table calls them; ``C(column)[level]`` for indicators.
-    target : str
-    dropped : int
-        Rows left out for missing values.
     kept : ndarray of bool, shape (rows of the table,), or None
         The rows used; None if all were.
-    coding : Coding or None
-        How categories were coded, where there are any.
     index : object
         Labels of the rows used: a pandas Index, or the places in the table; None if these are
         all of a table without labels.
-    labels : tuple
-        Of a response in classes: the label of each class that `y` numbers; empty where the
-        table holds these numbers themselves.
     """
 
     full: np.ndarray
     y: np.ndarray
-    weights: np.ndarray | None
-    names: list[str]
-    target: str
-    dropped: int
-    kept: np.ndarray | None
-    coding: Coding | None = None
-    labels: tuple[Any, ...] = ()
+    weights: np.ndarray | None = None
+    kept: np.ndarray | None = None
     index: Any = None
 
     def exog(self, has_constant: bool) -> np.ndarray:
         """Return the regressors, with the column of ones or without."""
         return self.full if has_constant else self.full[:, 1:]
-
-    @property
-    def numbers(self) -> list[str]:
-        """The names of the regressors that are numbers."""
-        if self.coding is None:
-            return self.names
-        return [name for name, other in zip(self.names, self.coding.number, strict=True) if other]
 
 
 def design_of(
@@ -95,21 +105,10 @@ def design_of(
     y, target_name = _column(table, target, "target", "y", classes)
     labels: tuple[Any, ...] = ()
     if classes:
-        y, labels = _numbered(y, classes, target_name or "y", table.source)
+        y, labels = numbered(y, classes, target_name or "y", table.source)
     w, weights_name = (None, None) if weights is None else _column(table, weights, "weights", "")
-    if weights_name is not None and weights_name == target_name:
-        raise DataError(f"{table.source}: {weights_name!r} is the target, and given as weights")
-    taken = {name for name in (target_name, weights_name, *others) if name is not None}
-    free = [name for name in table.names if name not in taken]
-    apart = [f"the weights {weights_name}"] if weights_name is not None else []
-    apart += [printable(name, 60) for name in others]
-    beside = " and ".join(["the target", *apart])
-    chosen = _features(model, table, free, request.features, beside)
-    for name in (target_name, *others):
-        if name in chosen:
-            raise DataError(f"the target {name!r} is among the features")
-    names = chosen if table.named else list(model.columns)
-    used = _read(model, table, chosen, names)
+    chosen, names = roles_of(model, table, request.features, target_name, weights_name, others)
+    used = read(model, table, chosen, names)
     used[target_name or "y"] = y
     if w is not None:
         used[weights_name or "weights"] = w
@@ -141,10 +140,61 @@ def design_of(
     dropped, index = table.rows - len(y), table.index
     if keep is not None:
         index = np.flatnonzero(keep) if index is None else index[keep]
-    return Design(full, y, w, names, target_name or "y", dropped, keep, coding, labels, index)
+    return Design(
+        names=names,
+        target=target_name or "y",
+        dropped=dropped,
+        coding=coding,
+        labels=labels,
+        full=full,
+        y=y,
+        weights=w,
+        kept=keep,
+        index=index,
+    )
 
 
-def _numbered(
+def roles_of(
+    model: AffineModel,
+    table: Table,
+    features: Sequence[str] | Mapping[str, str] | None,
+    target: str | None,
+    weights: str | None,
+    others: Sequence[str],
+) -> tuple[list[str], list[str]]:
+    """Return the table's column for each of the model's, and what it is called.
+
+    Parameters
+    ----------
+    model : AffineModel
+    table : Table
+    features
+        As for `converter.convert`.
+    target, weights : str or None
+        The columns of response and weights, where they are columns of the table.
+    others : sequence of str
+        The columns of other responses, and of groups.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, too many, or given twice.
+    """
+    if weights is not None and weights == target:
+        raise DataError(f"{table.source}: {weights!r} is the target, and given as weights")
+    taken = {name for name in (target, weights, *others) if name is not None}
+    free = [name for name in table.names if name not in taken]
+    apart = [f"the weights {weights}"] if weights is not None else []
+    apart += [printable(name, 60) for name in others]
+    beside = " and ".join(["the target", *apart])
+    chosen = _features(model, table, free, features, beside)
+    for name in (target, *others):
+        if name in chosen:
+            raise DataError(f"the target {name!r} is among the features")
+    return chosen, chosen if table.named else list(model.columns)
+
+
+def numbered(
     values: np.ndarray, classes: Sequence[str], name: str, source: str
 ) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Return classes as numbers from 0 on, missing ones as NaN, and what each number stands for.
@@ -156,7 +206,7 @@ def _numbered(
     if values.dtype.kind == "f":
         return values, ()
     distinct = {one for one in values.tolist() if not is_missing(one)}
-    count, numbered = len(classes), _numbers_of(classes)
+    count, numbered = len(classes), numbers_of(classes)
     names = {one: label_of(one) for one in distinct}
     numeric = all(isinstance(one, (bool, int, float)) for one in distinct)
     if numeric and classes == numbered and distinct <= set(range(count)):
@@ -175,7 +225,8 @@ def _numbered(
     return _placed(values.tolist(), sorted(distinct))
 
 
-def _numbers_of(classes: Sequence[str]) -> tuple[str, ...]:
+def numbers_of(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes that are called by their numbers."""
     return tuple(map(str, range(len(classes))))
 
 
@@ -185,7 +236,7 @@ def _placed(values: Sequence[Any], labels: list[Any]) -> tuple[np.ndarray, tuple
     return np.array(numbers, dtype=np.float64), tuple(labels)
 
 
-def _read(
+def read(
     model: AffineModel, table: Table, chosen: list[str], names: list[str]
 ) -> dict[str, np.ndarray]:
     """Return the columns of a table as the model wants them: numbers, or codes as they are."""
@@ -211,7 +262,7 @@ def _column(
     def read(source: Table, name: str) -> np.ndarray:
         if not classes:
             return source.numbers(name)
-        codes = source.codes(name, len(classes)) if classes == _numbers_of(classes) else None
+        codes = source.codes(name, len(classes)) if classes == numbers_of(classes) else None
         return source.values(name) if codes is None else codes
 
     if isinstance(given, (int, np.integer)) and table.named and str(given) in table.names:

@@ -15,7 +15,7 @@ from converter.regression.arguments import Request, check_covariance
 from converter.regression.caveats.rows import pearson_of
 from converter.regression.choice import Choice
 from converter.regression.conversion import labels_of
-from converter.regression.design import Design, design_of
+from converter.regression.design import Columns, Design, design_of
 from converter.regression.families import POISSON
 from converter.regression.moments import Moments
 from converter.regression.multinomial import Multinomial
@@ -30,26 +30,38 @@ _ADJECTIVES = {"Logit": "logistic", "Probit": "probit"}
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A regression and its rows, before anything is estimated.
+class Regression:
+    """A network as a regression on the columns of a table, in the table's units.
 
     Parameters
     ----------
     choice : Choice
     request : Request
-    design : Design
+    design : Columns
     model : AffineModel
         In the table's units.
     has_constant : bool
-    response : Response
     """
 
     choice: Choice
     request: Request
-    design: Design
+    design: Columns
     model: AffineModel
     has_constant: bool
-    response: Response
+
+    @property
+    def response(self) -> Response:
+        """What is known of the response."""
+        raise NotImplementedError
+
+    @property
+    def constant_columns(self) -> list[str]:
+        """The terms that are the same in all rows, and not zero."""
+        raise NotImplementedError
+
+    def pearson(self, params: np.ndarray) -> tuple[float, float]:
+        """Return Pearson's statistic of counts, and its variance; see `pearson_of`."""
+        raise NotImplementedError
 
     @cached_property
     def terms(self) -> list[str]:
@@ -66,10 +78,6 @@ class Prepared:
     @property
     def labels(self) -> list[str]:
         return labels_of(self.terms, self.outcomes)
-
-    @cached_property
-    def exog(self) -> np.ndarray:
-        return self.design.exog(self.has_constant)
 
     @cached_property
     def null(self) -> float:
@@ -89,35 +97,9 @@ class Prepared:
     def params(self) -> np.ndarray:
         return self._params(self.model)
 
-    @property
-    def constant_columns(self) -> list[str]:
-        """The terms that are the same in all rows, and not zero."""
-        return [
-            name
-            for name, column in zip(self.terms, self.exog.T, strict=True)
-            if column[0] != 0 and (column == column[0]).all()
-        ]
-
-    def pearson(self, params: np.ndarray) -> tuple[float, float]:
-        """Return Pearson's statistic of counts, and its variance; see `pearson_of`."""
-        return pearson_of(self.design.y, POISSON.mean(self.exog @ params))
-
-    @cached_property
-    def moments(self) -> Moments:
-        design, likelihood = self.design, self.choice.likelihood
-        if likelihood.name == "poisson":
-            highest = float((self.exog @ self.params).max())
-            if highest > _HIGHEST:
-                raise DataError(
-                    f"the network expects exp({highest:.4g}) counts in some row, which overflows: "
-                    "the table is not in its units (give the scaler: scaler=, --scale), or the "
-                    "columns stand in another order"
-                )
-        return moments_at(likelihood, self.exog, design.y, self.params, design.weights)
-
     def reading(self, model: AffineModel) -> np.ndarray:
         """Return the coefficients of the same network with other weights."""
-        return self._params(_unscaled(self.choice, model, self.request, self.design))
+        return self._params(unscaled(self.choice, model, self.request, self.design))
 
     def _coded(self, model: AffineModel) -> AffineModel:
         coding = self.design.coding
@@ -129,19 +111,73 @@ class Prepared:
         return each[:, int(not self.has_constant) :].ravel()
 
 
+@dataclass(frozen=True)
+class Prepared(Regression):
+    """A regression and its rows, before anything is estimated."""
+
+    design: Design
+
+    @cached_property
+    def response(self) -> Response:
+        return self.choice.likelihood.response(self.design.y, self.design.weights, keep=True)
+
+    @cached_property
+    def exog(self) -> np.ndarray:
+        return self.design.exog(self.has_constant)
+
+    @property
+    def constant_columns(self) -> list[str]:
+        return [
+            name
+            for name, column in zip(self.terms, self.exog.T, strict=True)
+            if column[0] != 0 and (column == column[0]).all()
+        ]
+
+    def pearson(self, params: np.ndarray) -> tuple[float, float]:
+        return pearson_of(self.design.y, POISSON.mean(self.exog @ params))
+
+    @cached_property
+    def moments(self) -> Moments:
+        design, likelihood = self.design, self.choice.likelihood
+        if likelihood.name == "poisson":
+            check_counts(float((self.exog @ self.params).max()))
+        return moments_at(likelihood, self.exog, design.y, self.params, design.weights)
+
+
+def check_counts(highest: float) -> None:
+    """Refuse a network that expects counts that overflow.
+
+    Parameters
+    ----------
+    highest : float
+        The largest logarithm of an expected count.
+
+    Raises
+    ------
+    DataError
+    """
+    if highest > _HIGHEST:
+        raise DataError(
+            f"the network expects exp({highest:.4g}) counts in some row, which overflows: "
+            "the table is not in its units (give the scaler: scaler=, --scale), or the "
+            "columns stand in another order"
+        )
+
+
 def prepare(choice: Choice, request: Request, target: Any, others: Sequence[str]) -> Prepared:
     """Take a regression's rows out of the table, and bring the network into its units."""
     check_covariance(choice.likelihood.regression, request.cov_type)
-    design = design_of(choice.model, request, target, _classes(choice), others)
+    design = design_of(choice.model, request, target, classes_of(choice), others)
     choice = _retuned(choice, request)
-    folded = _unscaled(choice, choice.model, request, design)
-    response = choice.likelihood.response(design.y, design.weights, keep=True)
-    check_response(choice, response, design.target, design.weights is not None)
+    folded = unscaled(choice, choice.model, request, design)
     coded = folded if design.coding is None else design.coding.identified(folded)
-    return Prepared(choice, request, design, folded, choice.equations(coded)[2], response)
+    made = Prepared(choice, request, design, folded, choice.equations(coded)[2])
+    check_response(choice, made.response, design.target, design.weights is not None)
+    return made
 
 
-def _unscaled(choice: Choice, model: AffineModel, request: Request, design: Design) -> AffineModel:
+def unscaled(choice: Choice, model: AffineModel, request: Request, design: Columns) -> AffineModel:
+    """Return a network in the units of the table."""
     scaler, target_scaler = scalers_of(request.scaler, request.target_scaler)
     return unscale(model, scaler, target_scaler, design.numbers, linear=choice.likelihood.linear)
 
@@ -157,7 +193,7 @@ def _retuned(choice: Choice, request: Request) -> Choice:
     return replace(choice, likelihood=replace(likelihood, tuning=likelihood.tuning * factor))
 
 
-def _classes(choice: Choice) -> Sequence[str]:
+def classes_of(choice: Choice) -> Sequence[str]:
     """Return what the classes are called, where the response is in classes."""
     return choice.classes or (("0", "1") if choice.likelihood.name == "binomial" else ())
 

@@ -15,7 +15,7 @@ from converter.regression.moments import Moments
 from converter.regression.optimality import Optimum
 
 if TYPE_CHECKING:
-    from converter.regression.prepared import Prepared
+    from converter.regression.prepared import Regression
 
 # Groups below which clustered standard errors are known to be too small (Cameron & Miller, Journal
 # of Human Resources 50, 2015: 20 to 50).
@@ -34,7 +34,7 @@ def coding_caveats(coding: Coding) -> list[Caveat]:
     return [Caveat("categories", sentence) for sentence in coding.sentences]
 
 
-def intercept_caveats(one: Prepared, restricted: bool) -> list[Caveat]:
+def intercept_caveats(one: Regression, restricted: bool) -> list[Caveat]:
     """Say what a regression without an intercept is compared with, and where one comes from."""
     regression, said = one.choice.likelihood.regression, []
     if one.has_constant:
@@ -120,7 +120,7 @@ def saturation_caveats(moments: Moments, parameters: float) -> list[Caveat]:
     ]
 
 
-def fit_caveats(one: Prepared, moments: Moments) -> list[Caveat]:
+def fit_caveats(one: Regression, moments: Moments) -> list[Caveat]:
     """Say so when the network predicts worse than no model at all, or a probability badly."""
     likelihood, response = one.choice.likelihood, one.response
     scaled = (one.request.scaler is not None, one.request.target_scaler is not None)
@@ -176,21 +176,32 @@ def group_caveats(cov_type: str, cov_kwds: dict[str, Any] | None, terms: int) ->
                 "time, or pass df_correction=False.",
             )
         ]
-    if cov_type == "cluster" and (count < _FEW_GROUPS or count <= terms):
-        return [
-            Caveat(
-                "few-groups",
-                f"The standard errors rest on {count} groups, which is few: they tend to be too "
-                "small."
-                + (
-                    f" Joint tests of more than {count - 1} coefficients do not exist, and are "
-                    "shown as nan."
-                    if count <= terms
-                    else ""
-                ),
-            )
-        ]
-    return []
+    return few_groups(count, terms) if cov_type == "cluster" else []
+
+
+def few_groups(count: int, terms: int) -> list[Caveat]:
+    """Say so where clusters are few.
+
+    Parameters
+    ----------
+    count, terms : int
+        Clusters, and coefficients.
+    """
+    if count >= _FEW_GROUPS and count > terms:
+        return []
+    return [
+        Caveat(
+            "few-groups",
+            f"The standard errors rest on {count} groups, which is few: they tend to be too "
+            "small."
+            + (
+                f" Joint tests of more than {count - 1} coefficients do not exist, and are "
+                "shown as nan."
+                if count <= terms
+                else ""
+            ),
+        )
+    ]
 
 
 def _bad_fit(
@@ -231,7 +242,7 @@ def _bad_fit(
     ]
 
 
-def response_caveats(one: Prepared, optimum: Optimum) -> list[Caveat]:
+def response_caveats(one: Regression, optimum: Optimum) -> list[Caveat]:
     """Say how labels were numbered, what is compared with what, and whether counts are counts."""
     said = []
     choice, design = one.choice, one.design
