@@ -47,6 +47,17 @@ def covariance_of(
     DataError
         If a column has missing values, and rows with such are not to be left out.
     """
+    check_settings(cov_type, cov_kwds)
+    return _columns(cov_kwds, data, missing)
+
+
+def check_settings(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
+    """Refuse a covariance that there is not, or what it is told.
+
+    Raises
+    ------
+    ValueError
+    """
     own = [kind for kinds in OWN_COVARIANCES.values() for kind in kinds]
     if cov_type not in (*COVARIANCES, *own):
         raise ValueError(f"cov_type must be one of {', '.join(COVARIANCES)}, not {cov_type!r}")
@@ -70,7 +81,6 @@ def covariance_of(
     lags = (cov_kwds or {}).get("maxlags", 0)
     if not isinstance(lags, (int, np.integer)) or lags < 0:
         raise ValueError(f"maxlags must be a whole number, 0 or more, not {lags!r}")
-    return _columns(cov_kwds, data, missing)
 
 
 def _columns(

@@ -11,7 +11,7 @@ import numpy as np
 from converter.jsonable import plain
 from converter.model import AffineModel
 from converter.regression.caveats import Caveat
-from converter.regression.design import Design
+from converter.regression.design import Columns, Design
 from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum
@@ -51,6 +51,8 @@ class Conversion:
     parameters : float
         What the architecture lets these equations estimate: as many as there are coefficients,
         unless the regression is restricted. (Of outputs that share parameters, its part.)
+    passes : int
+        How often the rows were read, where they were streamed past; 0 where they are in memory.
     """
 
     model: AffineModel
@@ -61,9 +63,9 @@ class Conversion:
     caveats: list[Caveat]
     training_data: bool
     parameters: float
-    _design: Design
+    _design: Columns
     _likelihood: Likelihood
-    _exog: np.ndarray
+    _exog: np.ndarray | None
     _terms: list[str]
     _outcomes: list[str]
     _params: np.ndarray
@@ -73,6 +75,7 @@ class Conversion:
     _cov_kwds: dict[str, Any] | None
     _null: float
     _covariance: np.ndarray | None = None
+    passes: int = 0
 
     @property
     def _tied(self) -> str | None:
@@ -126,6 +129,7 @@ class Conversion:
         from converter.regression import pinned
 
         design = self._design
+        assert isinstance(design, Design)
         index = design.index if design.index is not None else pd.RangeIndex(len(design.y))
         exog = pd.DataFrame(self._exog, columns=self._terms, index=index)
         given: dict[str, Any] = {
@@ -158,7 +162,7 @@ class Conversion:
         return pinned.likelihood_results(
             self._likelihood,
             exog,
-            self._endog(index),
+            self._endog(design.y, index),
             design.y,
             params,
             moments,
@@ -168,17 +172,22 @@ class Conversion:
             **given,
         )
 
-    def _endog(self, index: Any) -> Any:
+    def _endog(self, y: np.ndarray, index: Any) -> Any:
         """Return the response as statsmodels wants it: of several classes, their labels."""
         import pandas as pd
 
-        y, labels = self._design.y, self._design.labels
         if not self._outcomes:
             return pd.Series(y, name=self._design.target, index=index)
         codes = y.astype(int)
-        if labels and list(labels) == sorted(labels):
+        labels = self._class_labels()
+        if labels:
             codes = np.array(labels, dtype=object)[codes]
         return pd.Series(codes, name=self._design.target, index=index)
+
+    def _class_labels(self) -> tuple[Any, ...]:
+        """Return the labels of several classes where statsmodels would number them alike."""
+        labels = self._design.labels
+        return labels if self._outcomes and list(labels) == sorted(labels) else ()
 
     @property
     def labels(self) -> list[str]:
@@ -305,6 +314,7 @@ class Conversion:
             "verdict": self.verdict_sentence,
             "training_data": self.training_data,
             "parameters": self.parameters,
+            "passes": self.passes,
             "caveats": list(map(str, self.caveats)),
             "caveat_topics": [one.topic for one in self.caveats],
         }

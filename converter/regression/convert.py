@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from converter.model import AffineModel
-from converter.regression.arguments import (
-    Request,
-    covariance_of,
-    targets_of,
-)
-from converter.regression.choice import choose, parts_of
+from converter.regression.arguments import Request
+from converter.regression.asked import Asked, each_of
 from converter.regression.conclude import conclude, together_of
 from converter.regression.conversion import Conversion
 from converter.regression.joint import JointConversion
-from converter.regression.prepared import Prepared, prepare
+from converter.regression.prepared import Prepared
 from converter.regression.restriction import Restriction, restrict
-from converter.regression.scaling import part_of_scaler, scalers_of
-from converter.regression.tables import load
+from converter.regression.streams.progress import watching
+from converter.regression.streams.room import bytes_of
 
 if TYPE_CHECKING:
     from converter.weights import Neighbourhood
@@ -48,14 +44,18 @@ def convert(
     training_data: bool = True,
     restricted: bool = False,
     where: str | None = None,
+    memory: str | float | None = None,
+    passes: int | None = None,
+    progress: bool = False,
 ) -> Conversion | JointConversion:
     """Turn a saved network and a table into a statsmodels regression.
 
     Parameters
     ----------
     model : path-like or AffineModel
-    data : path-like, DataFrame (pandas, polars), Arrow table, mapping, or array
-        Shape (n, columns). Files are CSV, Parquet or Arrow IPC.
+    data : path-like, DataFrame (pandas, polars, Dask), Arrow table or reader, mapping, or array
+        Shape (n, columns). Files are CSV (perhaps compressed), Parquet or Arrow IPC; a folder
+        holds Parquet files, perhaps partitioned.
     target : str, int, or array-like of shape (n,)
         The response: a column's name (or place, in an array), or its values. Of a network with
         several outputs a list of these in their order, or a mapping by the outputs' names.
@@ -99,6 +99,17 @@ def convert(
     where : str, optional
         Which rows of the table, as in SQL: comparisons of columns with constants, under AND, OR,
         NOT. Of Parquet files only what can hold such rows is read.
+    memory : str or number, optional
+        Bytes that the rows of a file or reader may take, ``500 MB`` or ``2 GiB``; of more than
+        that (by default 2 GB, by the file's own metadata) the rows are streamed: read in passes,
+        summed up and not kept. The numbers are the same; what needs the rows themselves
+        (residuals, influence) is not there. A Dask DataFrame is always streamed.
+    passes : int, optional
+        Read streamed rows no more than that often. A likelihood takes a pass for each step of the
+        search, by default until it is smaller than 1e-6 standard errors; with ``passes=1`` the
+        refit is the one-step estimate.
+    progress : bool
+        Show on stderr how far a stream is.
 
     Returns
     -------
@@ -125,9 +136,11 @@ def convert(
             "restricted=True moves the network's weights: give the path of its file, not the "
             "folded model"
         )
-    parts = _parts(_folded(model, output, signature), family)
+    if passes is not None and (not isinstance(passes, (int, np.integer)) or passes < 1):
+        raise ValueError(f"passes must be a whole number, 1 or more, not {passes!r}")
+    parts = each_of(_folded(model, output, signature), family)
     request = Request(
-        data=load(data, where),  # once, for all outputs
+        data=data,
         features=features,
         weights=weights,
         missing=missing,
@@ -138,65 +151,42 @@ def convert(
         cov_kwds=cov_kwds,
         training_data=training_data,
     )
-    asked = _Asked(parts, request, target, family)
+
+    asked = Asked(parts, request, target, family, where).settled(bytes_of(memory))
+    with watching(asked.request.data, progress) as watch:
+        return _converted(replace(asked, watch=watch), around, restricted, passes)
+
+
+def _converted(
+    asked: Asked,
+    around: Callable[[], Neighbourhood] | None,
+    restricted: bool,
+    passes: int | None,
+) -> Conversion | JointConversion:
     prepared = asked.prepared
     restrictions: list[Restriction | None] = [None] * len(prepared)
     if restricted:
         assert around is not None
         restrictions = list(restrict(around(), prepared, asked.reading))
     together = together_of(prepared)
-    made = {
-        name: conclude(one, restriction, together, partial(_rounded, around, asked, place))
-        for place, ((name, _), one, restriction) in enumerate(
-            zip(parts, prepared, restrictions, strict=True)
-        )
-    }
+    made = {}
+    for place, ((name, _), one, restriction) in enumerate(
+        zip(asked.parts, prepared, restrictions, strict=True)
+    ):
+        rounded = partial(_rounded, around, asked, place)
+        if isinstance(one, Prepared):
+            made[name] = conclude(one, restriction, together, rounded)
+        else:
+            from converter.regression.streams.convert import conclude as streamed
+            from converter.regression.streams.prepared import Streamed
+
+            assert isinstance(one, Streamed)
+            made[name] = streamed(one, restriction, together, rounded, passes)
     return made.popitem()[1] if len(made) == 1 else JointConversion(made)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The regressions of a network on one table."""
-
-    parts: list[tuple[str, AffineModel]]
-    request: Request
-    target: Any
-    family: str | None
-
-    @cached_property
-    def prepared(self) -> list[Prepared]:
-        request = self.request
-        kwds, beside, complete = covariance_of(
-            request.cov_type, request.cov_kwds, request.data, request.missing
-        )
-        request = replace(request, cov_kwds=kwds, complete=complete)
-        if len(self.parts) == 1:
-            return [prepare(choose(self.parts[0][1], self.family), request, self.target, beside)]
-        targets = targets_of(self.target, [name for name, _ in self.parts])
-        columns = [one for one in targets if isinstance(one, str)]
-        scaler, target_scaler = scalers_of(request.scaler, request.target_scaler)
-        return [
-            prepare(
-                choose(part, self.family),
-                replace(
-                    request,
-                    scaler=scaler,
-                    target_scaler=part_of_scaler(target_scaler, place, len(targets)),
-                ),
-                own,
-                [*beside, *(one for one in columns if one is not own)],
-            )
-            for place, ((_, part), own) in enumerate(zip(self.parts, targets, strict=True))
-        ]
-
-    def reading(self, models: Sequence[AffineModel]) -> list[np.ndarray]:
-        """Return the coefficients of each regression of the network with other weights."""
-        parts = _parts(models, self.family)
-        return [one.reading(part) for one, (_, part) in zip(self.prepared, parts, strict=True)]
-
-
 def _rounded(
-    around: Callable[[], Neighbourhood] | None, asked: _Asked, place: int
+    around: Callable[[], Neighbourhood] | None, asked: Asked, place: int
 ) -> list[np.ndarray]:
     if around is None:
         return []
@@ -217,10 +207,6 @@ def _around(
         return Neighbourhood.of(model, output, signature)
 
     return read
-
-
-def _parts(models: Sequence[AffineModel], family: str | None) -> list[tuple[str, AffineModel]]:
-    return [part for one in models for part in parts_of(one, family)]
 
 
 def _folded(model: Any, output: str | int | None, signature: str | None) -> list[AffineModel]:

@@ -339,10 +339,15 @@ def verdict_of(
     return Optimality(drift, largest, statistic, pvalue, df, verdict, converged)
 
 
+def fits_exactly(optimum: Optimum) -> bool:
+    """Tell whether a least-squares estimate leaves nothing but rounding errors."""
+    return _exact(optimum.params, optimum.moments)
+
+
 def is_exact(family: Likelihood, X: np.ndarray, y: np.ndarray, optimum: Optimum) -> bool:
     """Tell whether the optimum of a linear response leaves nothing but rounding errors."""
     if family.scaled:
-        return _exact(optimum.params, optimum.moments)
+        return fits_exactly(optimum)
     if not isinstance(family, MEstimator):
         return False
     return bool((np.abs(y - X @ optimum.params) <= rounding_of(X, optimum.params)).all())

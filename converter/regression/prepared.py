@@ -55,6 +55,16 @@ class Regression:
         raise NotImplementedError
 
     @property
+    def moments(self) -> Moments:
+        """The state of the rows at the network's coefficients."""
+        raise NotImplementedError
+
+    @property
+    def held(self) -> Prepared:
+        """The regression with its rows in memory."""
+        raise NotImplementedError
+
+    @property
     def constant_columns(self) -> list[str]:
         """The terms that are the same in all rows, and not zero."""
         raise NotImplementedError
@@ -116,6 +126,10 @@ class Prepared(Regression):
     """A regression and its rows, before anything is estimated."""
 
     design: Design
+
+    @property
+    def held(self) -> Prepared:
+        return self
 
     @cached_property
     def response(self) -> Response:

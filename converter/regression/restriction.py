@@ -26,7 +26,7 @@ from converter.regression.passes import moments_at
 from converter.weights import span
 
 if TYPE_CHECKING:
-    from converter.regression.prepared import Prepared
+    from converter.regression.prepared import Regression
     from converter.weights import Neighbourhood
 
 # Singular values, beside the largest, of directions that are none.
@@ -80,7 +80,7 @@ class Restriction:
 
 def restrict(
     around: Neighbourhood,
-    prepared: Sequence[Prepared],
+    prepared: Sequence[Regression],
     reading: Callable[[Sequence[AffineModel]], list[np.ndarray]],
 ) -> list[Restriction]:
     """Return the restriction of each regression of a network.
@@ -88,7 +88,7 @@ def restrict(
     Parameters
     ----------
     around : Neighbourhood
-    prepared : sequence of Prepared
+    prepared : sequence of Regression
     reading : callable
         From the models of a network with other weights to the coefficients of each regression.
 
@@ -101,7 +101,7 @@ def restrict(
     ends = np.cumsum([len(one.params) for one in prepared])[:-1]
     bases = [tangent] if len(prepared) == 1 else [span(rows) for rows in np.split(tangent, ends)]
 
-    def restriction(one: Prepared, basis: np.ndarray) -> Restriction:
+    def restriction(one: Regression, basis: np.ndarray) -> Restriction:
         free = basis.shape[1] == len(one.params)
         rank = replace(one.moments, tangent=None if free else basis).rank
         return Restriction(None if free else basis, float(rank), around.says_what_is_trained, notes)
@@ -113,11 +113,12 @@ def restrict(
 
 
 def _together(
-    prepared: Sequence[Prepared],
+    regressions: Sequence[Regression],
     tangent: np.ndarray,
     alone: Sequence[Restriction],
 ) -> list[Restriction]:
     """Estimate outputs that share parameters, by least squares over all of them."""
+    prepared = [one.held for one in regressions]
     first = prepared[0]
     if not all(one.choice.likelihood.scaled for one in prepared):
         raise DataError(

@@ -53,15 +53,13 @@ class Table:
         DataError
             If there is no such column, or it does not hold numbers.
         """
-        self._check(name)
+        self.check(name)
         return _numbers(self.columns[name], name, self.source)
 
     def codes(self, name: str, count: int) -> np.ndarray | None:
         """Return a column of whole numbers below `count` as float64; None if it is none."""
-        self._check(name)
-        column = self.columns[name]
-        kind = column.type if isinstance(column, (pa.ChunkedArray, pa.Array)) else column.dtype
-        if str(kind) not in _PLAIN:
+        self.check(name)
+        if not plain_number(self.columns[name]):
             return None
         found = self.numbers(name)
         # NaN is no whole number, and is one that is missing.
@@ -78,7 +76,7 @@ class Table:
         DataError
             If there is no such column.
         """
-        self._check(name)
+        self.check(name)
         column = self.columns[name]
         if text and self.words is not None and not pa.types.is_string(column.type):
             column = self.words(name)
@@ -90,7 +88,13 @@ class Table:
         result[:] = found
         return result
 
-    def _check(self, name: str) -> None:
+    def check(self, name: str) -> None:
+        """Refuse the name of a column that there is not.
+
+        Raises
+        ------
+        DataError
+        """
         if name not in self.columns:
             raise DataError(
                 f"{self.source}: there is no column {name!r}; the table has {listed(self.names)}"
@@ -110,6 +114,13 @@ _PLAIN = frozenset(
     {*(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)), "float32", "float64"}
     | {"float", "double"}
 )
+
+
+def plain_number(column: Any) -> bool:
+    """Tell whether a column's type is one of numbers (and no truth values, decimals or objects)."""
+    kind = column.type if isinstance(column, (pa.ChunkedArray, pa.Array)) else column.dtype
+    return str(kind) in _PLAIN
+
 
 _NOT_UTF8 = "holds text that is not in UTF-8; save the file in that encoding"
 
@@ -162,7 +173,7 @@ def load(data: Any, where: str | None = None) -> Table:
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         return _pandas(data)
     if hasattr(data, "__arrow_c_stream__"):
-        return _arrow(pa.table(data), type(data).__name__)
+        return table_of(pa.table(data), type(data).__name__)
     if isinstance(data, Mapping):
         return _mapping(data)
     return _array(data)
@@ -179,7 +190,7 @@ def _chosen(data: Any, where: str) -> Table:
             found = dataset.to_table(filter=condition(where, dataset.schema, shown))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{shown}: cannot be read as a table: {reason(error)}") from None
-        return _arrow(_some(found, where, shown), shown)
+        return table_of(_some(found, where, shown), shown)
     table = load(data)
     columns = {name: _arrow_column(name, one, table.source) for name, one in table.columns.items()}
     rows = pa.table({**columns, _PLACE: pa.array(np.arange(table.rows))})
@@ -275,17 +286,17 @@ def _file(path: Path) -> Table:
     head = head_of_file(path)
     try:
         if head is None:
-            return _arrow(dataset_of(path).to_table(), shown)
+            return table_of(dataset_of(path).to_table(), shown)
         if head[:4] == b"PAR1":
             import pyarrow.parquet as pq
 
-            return _arrow(pq.read_table(path), shown)
+            return table_of(pq.read_table(path), shown)
         if head[:6] == b"ARROW1":
             import pyarrow.feather as feather
 
-            return _arrow(feather.read_table(path), shown)
+            return table_of(feather.read_table(path), shown)
         table, words = _csv(path)
-        return replace(_arrow(table, shown), words=words)
+        return replace(table_of(table, shown), words=words)
     except DataError:
         raise
     except UnicodeDecodeError:
@@ -396,7 +407,15 @@ def _csv(path: Path) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:
     return table, words
 
 
-def _arrow(table: pa.Table, source: str) -> Table:
+def table_of(table: pa.Table, source: str) -> Table:
+    """Return an Arrow table as a table.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    source : str
+        What messages call it.
+    """
     refuse_repeats(table.column_names, source)
     columns = dict(zip(table.column_names, table.columns, strict=True))
     return Table(columns, table.num_rows, source)

@@ -324,6 +324,36 @@ def dropped_rows(count: int) -> Caveat:
     return Caveat("dropped-rows", f"{count} rows with missing values were left out.")
 
 
+def streamed_caveats(likelihood: Likelihood, passes: int, last: float, there: bool) -> Caveat:
+    """Say how the optimum was found on rows that were not kept.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    passes : int
+        How often the rows were read.
+    last : float
+        The last step of the search, in standard errors.
+    there : bool
+        Whether it was looked at where it led.
+    """
+    often = "once" if passes == 1 else f"{passes} times"
+    if likelihood.scaled:
+        how = "the least-squares estimate is exact"
+    elif there:
+        how = "the optimum was iterated until nothing changed"
+    else:
+        how = (
+            f"the optimum is one step from where they were read last, of {last:.2g} standard "
+            "errors; more passes (passes=, --passes) make it exact"
+        )
+    return Caveat(
+        "streamed",
+        f"The rows were streamed past {often} and not kept: {how}. What needs the rows themselves "
+        "(residuals, influence) is not there.",
+    )
+
+
 def separation_caveats(terms: list[str]) -> list[Caveat]:
     """Say which terms tell the classes apart, so that no coefficient is large enough."""
     if not terms:

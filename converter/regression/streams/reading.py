@@ -149,36 +149,35 @@ class Reader:
         OtherLabels
             If the response is not in numbered classes.
         """
-        table = Table(
-            dict(zip(piece.column_names, piece.columns, strict=True)), len(piece), self.source
-        )
-        keep = np.ones(len(piece), dtype=bool)
-        columns = self._columns(table, tally, keep)
-        y = self._response(table, tally, keep)
-        weights = None
-        if self.weights is not None:
-            weights = self._checked(table.numbers(self.weights), self.weights, tally, keep)
-        groups = [_grouped(piece[name], name, tally, keep) for name in self.groups]
+        columns, y, weights, groups, keep = self._taken(piece, tally)
         kept = int(keep.sum())
-        tally.rows += len(piece)
-        tally.incomplete += len(piece) - kept
         chosen: Any = slice(None) if kept == len(piece) else keep
-        y = y[chosen]
         if weights is not None:
             weights = weights[chosen]
             if not (weights > 0).all():
                 raise DataError(f"{self.source}: weights must be positive")
         X = self._regressors(columns, chosen, kept)
-        return Block(X, y, weights, [(labels, at[chosen]) for labels, at in groups])
+        return Block(X, y[chosen], weights, [(labels, at[chosen]) for labels, at in groups])
 
-    def occurring(self, piece: pa.Table) -> list[Any]:
-        """Return the values of each element of the inputs; missing ones are left out of all."""
-        tally, keep = Tally(), np.ones(len(piece), dtype=bool)
-        table = Table(
-            dict(zip(piece.column_names, piece.columns, strict=True)), len(piece), self.source
-        )
-        columns = self._columns(table, tally, keep)
+    def levels(self, piece: pa.Table) -> list[list[np.ndarray]]:
+        """Return the numbers and levels of a piece's complete rows; see `matched`."""
+        columns, *_, keep = self._taken(piece, Tally())
         return self._found(columns, keep)
+
+    def _taken(self, piece: pa.Table, tally: Tally) -> tuple[Any, ...]:
+        """Return regressors, response, weights, groups, and which rows are complete."""
+        columns = dict(zip(piece.column_names, piece.columns, strict=True))
+        table = Table(columns, len(piece), self.source)
+        keep = np.ones(len(piece), dtype=bool)
+        used = self._columns(table, tally, keep)
+        y = self._response(table, tally, keep)
+        weights = None
+        if self.weights is not None:
+            weights = self._checked(table.numbers(self.weights), self.weights, tally, keep)
+        groups = [_grouped(piece[name], name, tally, keep) for name in self.groups]
+        tally.rows += len(piece)
+        tally.incomplete += len(piece) - int(keep.sum())
+        return used, y, weights, groups, keep
 
     def _columns(self, table: Table, tally: Tally, keep: np.ndarray) -> list[Any]:
         """Return the regressors' columns: numbers, or codes as distinct values and their places."""

@@ -1,7 +1,7 @@
 """statsmodels' results of rows that were streamed past.
 
-What statsmodels computes from the rows, and a pass has summed up, is put where statsmodels keeps it;
-what stands for the rows refuses everything else in one sentence. Saved, the results are
+What statsmodels computes from the rows, and a pass has summed up, is put where statsmodels keeps
+it; what stands for the rows refuses everything else in one sentence. Saved, the results are
 statsmodels' own, as after its `remove_data`.
 """
 
@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
-from statsmodels.discrete.discrete_model import Logit, Poisson
+from statsmodels.base.model import LikelihoodModelResults
+from statsmodels.discrete.discrete_model import Logit, LogitResults
 from statsmodels.regression.linear_model import OLS, WLS, RegressionResultsWrapper
 
 from converter.regression.families import Likelihood
@@ -282,25 +283,30 @@ def likelihood_results(
     results.nobs = nobs
     results._cache.pop("fittedvalues", None)
     if likelihood.name == "binomial":
-        results._separation_etext = _perfect(kind, close / nobs)
+        results._separation_etext = _perfect(close / nobs)
     check_variances(results, results.cov_type)
     return wrapper(results)
 
 
-def _perfect(kind: Any, share: float) -> list[str]:
+def _perfect(share: float) -> list[str]:
     """Return what statsmodels says of outcomes that are predicted perfectly, in its own words."""
     count = round(share * _STAND_IN)
     if 0 < share < 1:
         count = min(max(count, 1), _STAND_IN - 1)
         limit = round(_MANY * _STAND_IN)
         count = max(count, limit + 1) if share > _MANY else min(count, limit)
-    far = np.where(np.arange(_STAND_IN) < count, 1e3, 0.0)
-    model = Logit(np.arange(_STAND_IN) % 2, far[:, None], check_rank=False)
-    return kind.said_of(model)
+    y = np.arange(_STAND_IN) % 2
+    far = np.where(np.arange(_STAND_IN) < count, 2e3 * y - 1e3, 0.0)
+    model = Logit(y, far[:, None], check_rank=False)
+    fit = LikelihoodModelResults(model, np.ones(1), np.eye(1))
+    fit.mle_retvals = {"converged": True}
+    return list(LogitResults(model, fit)._separation_etext)
 
 
 def _without_rows(model: Any, header: Header) -> None:
     """Put what stands for the rows in their places."""
+    for name in ("xnames", "ynames", "row_labels"):  # found on demand, in the rows
+        getattr(model.data, name)
     nobs, width = header.response.count, len(header.terms)
     matrix, vector = NoRows(nobs, width), NoRows(nobs)
     model.exog = model.wexog = model.data.exog = model.data.orig_exog = matrix
@@ -309,8 +315,6 @@ def _without_rows(model: Any, header: Header) -> None:
         model.pinv_wexog, model.nobs = NoRows(width, nobs), float(nobs)
         if header.weighted:
             model.weights = vector
-    if isinstance(model, Poisson):
-        model.offset = model.exposure = 0.0
 
 
 def _set(results: Any, robust: Mapping[str, Any]) -> None:

@@ -65,8 +65,11 @@ class Rows:
     response : Response
     lowest, highest : ndarray, shape (p,)
         Of the columns.
+    last : Seen
+        The state of the rows in the last pass.
     """
 
+    last: Seen
     columns: Moments
     tally: Tally
     response: Response
@@ -159,7 +162,8 @@ class Rows:
             state = self._read(plan)
             moments = state.triangle
         assert moments is not None
-        return Seen(params, replace(moments, basis=self._basis), state)
+        self.last = Seen(params, replace(moments, basis=self._basis), state)
+        return self.last
 
     def _read(self, plan: Plan) -> State:
         plan = replace(plan, robust=self.robust, groups=len(self.reader.groups))

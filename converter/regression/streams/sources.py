@@ -22,11 +22,13 @@ import pyarrow as pa
 from converter.errors import DataError, printable
 from converter.regression.tables import (
     CsvDialect,
+    Table,
     check_encoding,
     dataset_of,
     head_of_file,
     reason,
     refuse_repeats,
+    table_of,
 )
 
 # Numbers that one piece of a table holds, and its rows, at most and at least.
@@ -40,6 +42,10 @@ _HEAD = 1 << 10
 
 #: Told after each piece how many rows were read, and that a new pass begins by None.
 Watch = Callable[[int | None], None]
+
+
+def quiet(rows: int | None) -> None:
+    """Watch nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,11 @@ class Source(ABC):
     def rows(self) -> int | None:
         """How many there are, as the table's own metadata say, or about; None if not known."""
 
+    @property
+    def size(self) -> int | None:
+        """Bytes of its files; None if it has none."""
+        return None
+
     @abstractmethod
     def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
         """Yield rows, some at a time."""
@@ -98,18 +109,31 @@ class Source(ABC):
 
         return task(watched())
 
+    def all(self, where: str | None = None, columns: Sequence[str] | None = None) -> Wanted:
+        """Return what is wanted of all columns, or some."""
+        return Wanted(tuple(self.schema.names if columns is None else columns), where)
+
+    def table(self, wanted: Wanted) -> Table:
+        """Return rows as a table in memory."""
+        found = list(self.tables(wanted))
+        if not sum(map(len, found)):
+            raise self.empty(wanted.where)
+        return table_of(pa.concat_tables(found), self.name)
+
+    def empty(self, where: str | None) -> DataError:
+        """Return what is said where there are no rows."""
+        why = "no rows are left" if where is None else f"no row has {printable(where)}"
+        return DataError(f"{self.name}: {why}")
+
     def head(self, where: str | None = None) -> pa.Table:
         """Return the first rows, with all columns."""
         found: list[pa.Table] = []
-        for table in self.tables(Wanted(tuple(self.schema.names), where)):
+        for table in self.tables(self.all(where)):
             found.append(table.slice(0, _HEAD - sum(map(len, found))))
             if sum(map(len, found)) >= _HEAD:
                 break
-        if not found:
-            raise DataError(
-                f"{self.name}: "
-                + ("no rows are left" if where is None else f"no row has {printable(where)}")
-            )
+        if not sum(map(len, found)):
+            raise self.empty(where)
         return pa.concat_tables(found)
 
 
@@ -191,6 +215,14 @@ class _Dataset(Source):
     @property
     def schema(self) -> pa.Schema:
         return self.dataset.schema
+
+    @property
+    def size(self) -> int | None:
+        files = getattr(self.dataset, "files", [])
+        try:
+            return sum(os.path.getsize(file) for file in files)
+        except OSError:  # on another file system
+            return None
 
     @cached_property
     def rows(self) -> int | None:
@@ -365,6 +397,10 @@ class _Csv(Source):
             for one in found
         )
 
+    @property
+    def size(self) -> int | None:
+        return self.path.stat().st_size
+
     @cached_property
     def rows(self) -> int | None:
         """About: the file's size by the length of its first lines."""
@@ -398,14 +434,15 @@ class _Csv(Source):
                     count += len(table)
                     if where is not None:
                         table = matching(table, where, self.name)
-                    yield from _cut(table.select(list(wanted.columns)))
+                    yield from cut(table.select(list(wanted.columns)))
         except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}"
             ) from None
 
 
-def _cut(table: pa.Table) -> Iterator[pa.Table]:
+def cut(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows of a table, so many at a time as are handed out."""
     size = rows_at_once(table.num_columns)
     for start in range(0, len(table), size):
         yield table.slice(start, size)
