@@ -56,12 +56,12 @@ class Asked:
         source = None if is_small(data, room) else source_of(data)
         if source is None:
             return self._on(load(data, where))
-        if fits(source, source.schema.names, room):
+        if fits(source, source.schema.names, where, room):
             on_disk = isinstance(data, (str, os.PathLike))
             return self._on(load(data, where) if on_disk else source.table(source.all(where)))
         streamed = self._on(source)
         needed = streamed.needed
-        if needed and fits(source, needed, room):
+        if needed and fits(source, needed, where, room):
             return self._on(source.table(source.all(where, needed)))
         return streamed
 

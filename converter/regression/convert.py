@@ -153,7 +153,7 @@ def convert(
     )
 
     asked = Asked(parts, request, target, family, where).settled(bytes_of(memory))
-    with watching(asked.request.data, progress) as watch:
+    with watching(asked.request.data, where, progress) as watch:
         return _converted(replace(asked, watch=watch), around, restricted, passes)
 
 

@@ -181,16 +181,14 @@ def load(data: Any, where: str | None = None) -> Table:
 
 def _chosen(data: Any, where: str) -> Table:
     """Read the rows of a table that meet a condition."""
-    from converter.regression.where import condition, matching
+    from converter.regression.where import matching
 
     if isinstance(data, (str, os.PathLike)) and is_parquet(Path(data)):
-        shown = printable(os.fspath(data))
-        try:
-            dataset = dataset_of(Path(data))
-            found = dataset.to_table(filter=condition(where, dataset.schema, shown))
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{shown}: cannot be read as a table: {reason(error)}") from None
-        return table_of(_some(found, where, shown), shown)
+        from converter.regression.streams.sources import source_of
+
+        source = source_of(data)
+        assert source is not None
+        return source.table(source.all(where))
     table = load(data)
     columns = {name: _arrow_column(name, one, table.source) for name, one in table.columns.items()}
     rows = pa.table({**columns, _PLACE: pa.array(np.arange(table.rows))})
@@ -285,16 +283,12 @@ def _file(path: Path) -> Table:
     shown = printable(str(path))
     head = head_of_file(path)
     try:
-        if head is None:
-            return table_of(dataset_of(path).to_table(), shown)
-        if head[:4] == b"PAR1":
-            import pyarrow.parquet as pq
+        if head is None or head[:4] == b"PAR1" or head[:6] == b"ARROW1":
+            from converter.regression.streams.sources import source_of
 
-            return table_of(pq.read_table(path), shown)
-        if head[:6] == b"ARROW1":
-            import pyarrow.feather as feather
-
-            return table_of(feather.read_table(path), shown)
+            source = source_of(path)
+            assert source is not None
+            return source.table(source.all())
         table, words = _csv(path)
         return replace(table_of(table, shown), words=words)
     except DataError:
@@ -472,7 +466,7 @@ def _numbers(column: Any, name: str, source: str) -> np.ndarray:
             or pa.types.is_boolean(kind)
             or pa.types.is_decimal(kind)
         ):
-            raise _not_numeric(name, source, str(kind), column)
+            raise NotNumeric(name, source, str(kind), column)
         if pa.types.is_boolean(kind):
             column = column.cast(pa.uint8())
         return np.array(
@@ -483,30 +477,42 @@ def _numbers(column: Any, name: str, source: str) -> np.ndarray:
         if str(kind) == "object" and not any(isinstance(value, str) for value in column):
             return _numbers(np.asarray(column, dtype=object), name, source)
         if getattr(kind, "kind", "O") not in "fiub" or str(kind) == "category":
-            raise _not_numeric(name, source, str(kind), column)
+            raise NotNumeric(name, source, str(kind), column)
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     array = np.asarray(column)
     if array.dtype.kind == "O":
         try:
             return np.asarray(array, dtype=np.float64)
         except (TypeError, ValueError):
-            raise _not_numeric(name, source, "object", array) from None
+            raise NotNumeric(name, source, "object", array) from None
     if array.dtype.kind not in "fiub":
-        raise _not_numeric(name, source, str(array.dtype), array)
+        raise NotNumeric(name, source, str(array.dtype), array)
     return array.astype(np.float64)
 
 
-def _not_numeric(name: str, source: str, kind: str, column: Any) -> DataError:
-    example = ""
-    for row, value in enumerate(column):
-        value = value.as_py() if hasattr(value, "as_py") else value
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            if value is not None and value == value:
-                example = f", for instance {printable(str(value), 40)!r} in row {row + 1}"
-                break
-    return DataError(
-        f"{source}: column {name!r} is not numeric: it holds {kind}{example}; recode it as numbers "
-        "(two classes as 0 and 1)"
-    )
+class NotNumeric(DataError):
+    """A column holds something else than numbers.
+
+    Parameters
+    ----------
+    name, source, kind : str
+    column : sequence
+        Its values, or some from `row` on.
+    """
+
+    def __init__(self, name: str, source: str, kind: str, column: Any, row: int = 0) -> None:
+        self.kind, self.found = kind, False
+        example = ""
+        for place, value in enumerate(column, row + 1):
+            value = value.as_py() if hasattr(value, "as_py") else value
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                if value is not None and value == value:
+                    example = f", for instance {printable(str(value), 40)!r} in row {place}"
+                    self.found = True
+                    break
+        super().__init__(
+            f"{source}: column {name!r} is not numeric: it holds {kind}{example}; recode it as "
+            "numbers (two classes as 0 and 1)"
+        )

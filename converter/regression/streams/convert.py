@@ -23,11 +23,15 @@ from converter.regression.moments import Moments
 from converter.regression.optimality import compare, fits_exactly
 from converter.regression.response import Response
 from converter.regression.restriction import Restriction
+from converter.regression.separation import separating
 from converter.regression.streams.prepared import Streamed
 from converter.regression.streams.rows import Rows, Seen
 from converter.regression.streams.search import Found, search
 from converter.regression.streams.shape import Shape
 from converter.regression.streams.sources import quiet
+
+# Rows and numbers of which a linear program is asked whether outcomes can be told apart.
+_SAMPLE, _CELLS = 20_000, 1 << 21
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,8 +143,8 @@ def conclude(
     groups = _groups(one)
     found = search(rows, start, passes)
     optimum = found.optimum
-    if optimum.doubted:  # what would settle it is a linear program over all rows
-        optimum = replace(optimum, converged=False)
+    if optimum.doubted:
+        optimum = replace(optimum, converged=optimum.converged and _overlaps(one, moments))
     saturated = restriction is None and moments.rank < parameters
     compared = compare(
         likelihood,
@@ -183,6 +187,20 @@ def conclude(
         _start=start,
         _found=found,
     )
+
+
+def _overlaps(one: Streamed, moments: Moments) -> bool:
+    """Tell whether some rows prove that nothing tells the outcomes apart.
+
+    What tells those of all rows apart tells those of any of them apart.
+    """
+    width = len(one.params)
+    X, y = one.rows.sample(min(_SAMPLE, max(_CELLS // width, 1)))
+    if moments.tangent is not None:
+        if len(moments.tangent) != X.shape[1]:
+            return False
+        X = X @ moments.tangent
+    return separating(one.choice.likelihood, X, y) == []
 
 
 def _groups(one: Streamed) -> list[Caveat]:

@@ -38,8 +38,7 @@ class Partitions(Source):
     def schema(self) -> pa.Schema:
         return pa.Schema.from_pandas(self.frame._meta_nonempty, preserve_index=False)
 
-    @property
-    def rows(self) -> int | None:
+    def count(self, where: str | None = None) -> int | None:
         return None
 
     def tables(self, wanted: Wanted) -> Iterator[pa.Table]:

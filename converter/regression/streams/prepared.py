@@ -13,7 +13,7 @@ from converter.errors import DataError
 from converter.regression.arguments import Request, check_covariance
 from converter.regression.choice import Choice
 from converter.regression.coding import coding_of, occurrences
-from converter.regression.design import Columns, numbered, numbers_of, read, roles_of
+from converter.regression.design import Columns, numbered, numbers_of, roles_of
 from converter.regression.moments import Moments
 from converter.regression.prepared import (
     Prepared,
@@ -29,7 +29,7 @@ from converter.regression.streams.reading import OtherLabels, Reader, distinct
 from converter.regression.streams.rows import Rows, Seen
 from converter.regression.streams.sandwich import KINDS
 from converter.regression.streams.sources import Source, Wanted, Watch
-from converter.regression.tables import Table, plain_number, table_of
+from converter.regression.tables import NotNumeric, plain_number, table_of
 
 # Distinct labels of a response that are looked at.
 _LABELS = 1000
@@ -132,12 +132,13 @@ def draft(
     for name in (target, *([weights] if weights is not None else []), *groups):
         table.check(name)
     chosen, _ = roles_of(choice.model, table, request.features, target, weights, others)
-    _check_numbers(choice, table, chosen)
-    if weights is not None:
-        table.numbers(weights)
+    numbers = [*_numbers(choice, chosen), *([weights] if weights is not None else [])]
+    for name in [*numbers, *([] if classes else [target])]:
+        try:
+            table.numbers(name)
+        except NotNumeric as error:
+            raise error if error.found else _further(source, name, where, error) from None
     plain = plain_number(table.columns[target])
-    if not classes:
-        table.numbers(target)
     model = choice.model
     names = chosen
     if model.categorical:
@@ -218,16 +219,25 @@ def check(choice: Choice, request: Request, target: Any) -> None:
             raise ValueError(f"{name} must name a column of a table whose rows are streamed")
 
 
-def _check_numbers(choice: Choice, table: Table, chosen: Sequence[str]) -> None:
-    """Refuse columns that are to be numbers and are none."""
+def _numbers(choice: Choice, chosen: Sequence[str]) -> list[str]:
+    """Return the columns that are numbers, and no codes."""
     model = choice.model
     if not model.categorical:
-        read(model, table, list(chosen), list(chosen))
-        return
+        return list(chosen)
     numbers = {e for one in model.variables if one.levels is None for e in one.elements}
-    for name, element in zip(chosen, model.columns, strict=True):
-        if model.elements.index(element) in numbers:
-            table.numbers(name)
+    elements = zip(chosen, model.columns, strict=True)
+    return [name for name, element in elements if model.elements.index(element) in numbers]
+
+
+def _further(source: Source, name: str, where: str | None, error: NotNumeric) -> NotNumeric:
+    """Return an error with a value that is no number, from beyond the first rows."""
+    row = 0
+    for piece in source.tables(Wanted((name,), where)):
+        found = NotNumeric(name, source.name, error.kind, piece[name], row)
+        if found.found:
+            return found
+        row += len(piece)
+    return error
 
 
 def survey(drawn: Draft, watch: Watch) -> Streamed:

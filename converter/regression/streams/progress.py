@@ -11,13 +11,15 @@ from converter.regression.streams.sources import Source, Watch, quiet
 
 
 @contextmanager
-def watching(source: Any, shown: bool) -> Iterator[Watch]:
+def watching(source: Any, where: str | None, shown: bool) -> Iterator[Watch]:
     """Show on stderr how many rows were read, of how many, and how fast.
 
     Parameters
     ----------
     source : Source
         Of anything else nothing is shown.
+    where : str or None
+        Which of its rows are read.
     shown : bool
         False, or where stderr is no terminal, nothing is shown.
     """
@@ -35,13 +37,13 @@ def watching(source: Any, shown: bool) -> Iterator[Watch]:
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _Watch(bar, source)
+        yield _Watch(bar, source, where)
 
 
 class _Watch:
-    def __init__(self, bar: Any, source: Source) -> None:
+    def __init__(self, bar: Any, source: Source, where: str | None) -> None:
         self.bar, self.number = bar, 0
-        self.rows, self.size = source.rows, source.size
+        self.rows, self.size = source.count(where), source.size
         self.task = bar.add_task("", total=self.rows, number=0, rate="")
 
     def __call__(self, rows: int | None) -> None:

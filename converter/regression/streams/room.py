@@ -41,7 +41,7 @@ def bytes_of(memory: str | int | float | None) -> int:
 
 def is_small(data: Any, room: int) -> bool:
     """Tell whether a file is text so short that it fits in any case."""
-    if not isinstance(data, (str, os.PathLike)):
+    if not isinstance(data, (str, os.PathLike)) or os.path.isdir(data):
         return False
     try:
         with open(data, "rb") as file:
@@ -54,7 +54,7 @@ def is_small(data: Any, room: int) -> bool:
     return not packed and size * (_UNPACKED if head[:2] in _MAGIC else 1) * 4 * _COPIES <= room
 
 
-def fits(source: Source, columns: Sequence[str], memory: int) -> bool:
+def fits(source: Source, columns: Sequence[str], where: str | None, memory: int) -> bool:
     """Tell whether some columns of a table fit in memory, with what is made of them."""
-    rows = source.rows
+    rows = source.count(where)
     return rows is not None and rows * len(columns) * 8 * _COPIES <= memory

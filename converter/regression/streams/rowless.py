@@ -137,6 +137,11 @@ class _Rowless(Given):
             exog = np.asarray(exog).reshape(-1, len(self.model.exog_names))
         return super().predict(exog, *args, **kwargs)
 
+    def get_prediction(self, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if exog is None:
+            raise ValueError(_GONE)
+        return super().get_prediction(exog, *args, **kwargs)
+
 
 class _Regression(_Rowless):
     #: Returns the shape of the residuals.

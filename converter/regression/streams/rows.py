@@ -18,7 +18,7 @@ from converter.regression.passes import NEAR, basis_of, cholesky
 from converter.regression.response import Response
 from converter.regression.streams.reading import Reader, Tally
 from converter.regression.streams.sources import Source, Watch
-from converter.regression.streams.sums import Pass, Plan, State
+from converter.regression.streams.sums import Pass, Plan, Sample, State
 
 # Condition of sums of products in a basis of the first rows up to which they have digits enough.
 _CERTAIN = 1e5
@@ -147,6 +147,13 @@ class Rows:
         """Read all rows again, at other coefficients."""
         assert self._basis is not None
         return self._seen(params, self._read(Plan(self.likelihood, params, self._basis)))
+
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return about so many rows, spread over all: regressors and response."""
+        self.passes += 1
+        task = Sample(self.reader, max(self.count // count, 1))
+        found = self.source.reduced(task, self.reader.wanted, self.watch)
+        return np.concatenate(found.X), np.concatenate(found.y)
 
     def _seen(self, params: np.ndarray, state: State) -> Seen:
         """Return the state of all rows; read again where its sums are ill-conditioned."""

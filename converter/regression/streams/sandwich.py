@@ -49,13 +49,12 @@ def robust_of(
     # From scores in the basis to coefficients.
     back = np.kron(np.eye(likelihood.equations), state.plan.basis.back)
     out = moments.inverse @ (moments.inverse.T @ back.T)
-    use_t = likelihood.scaled
     told: dict[str, Any] = {
-        "use_t": use_t,
+        "use_t": False,
         "adjust_df": False,
         "description": descriptions[cov_type],
     }
-    found = {"cov_type": cov_type, "use_t": use_t, "cov_kwds": told}
+    found = {"cov_type": cov_type, "use_t": False, "cov_kwds": told}
     if cov_type != "cluster":
         # statsmodels corrects linear regressions only.
         factor = nobs / df_resid if cov_type == "HC1" and likelihood.scaled else 1.0

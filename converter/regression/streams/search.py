@@ -73,7 +73,7 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
             return Found(optimum, at, True, size)
         if passes is not None and rows.passes >= passes:
             doubted = in_doubt(at.moments, at.state.furthest, lambda: rows.reach, iteration)
-            optimum = Optimum(at.params + step, at.moments, not doubted, iteration, doubted)
+            optimum = Optimum(at.params + step, at.moments, True, iteration, doubted)
             return Found(optimum, at, False, size)
         reached = _stepped(rows, at, step, passes)
         if reached is None:

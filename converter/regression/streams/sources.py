@@ -84,10 +84,12 @@ class Source(ABC):
     @abstractmethod
     def schema(self) -> pa.Schema: ...
 
-    @property
     @abstractmethod
-    def rows(self) -> int | None:
-        """How many there are, as the table's own metadata say, or about; None if not known."""
+    def count(self, where: str | None = None) -> int | None:
+        """Return how many rows there are to read, by the table's own metadata.
+
+        About, where these say no more; None if they say nothing.
+        """
 
     @property
     def size(self) -> int | None:
@@ -224,12 +226,20 @@ class _Dataset(Source):
         except OSError:  # on another file system
             return None
 
-    @cached_property
-    def rows(self) -> int | None:
+    def count(self, where: str | None = None) -> int | None:
+        from pyarrow import dataset
+
+        from converter.regression.where import condition
+
+        filtered = None if where is None else condition(where, self.schema, self.name)
         count = 0
-        for fragment in self.dataset.get_fragments():
+        for fragment in self.dataset.get_fragments(filter=filtered):
             with _Named(self._file(fragment)):
-                count += fragment.count_rows()
+                if filtered is None or not isinstance(fragment, dataset.ParquetFileFragment):
+                    count += fragment.count_rows()
+                else:
+                    groups = fragment.subset(filtered, schema=self.schema).row_groups
+                    count += sum(one.num_rows for one in groups)
         return count
 
     def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
@@ -259,6 +269,7 @@ class _Dataset(Source):
 
         constant = dataset.get_partition_keys(fragment.partition_expression)
         own = fragment.physical_schema
+        refuse_repeats(own.names, file)
         for name in needed:
             if name in constant:
                 continue
@@ -401,9 +412,8 @@ class _Csv(Source):
     def size(self) -> int | None:
         return self.path.stat().st_size
 
-    @cached_property
-    def rows(self) -> int | None:
-        """About: the file's size by the length of its first lines."""
+    def count(self, where: str | None = None) -> int | None:
+        # The file's size by the length of its first lines.
         with self.path.open("rb") as file:
             start = file.read(2)
         unpack: Any = gzip.open if start == b"\x1f\x8b" else open
@@ -481,9 +491,8 @@ class _Spooled(Source):
             raise DataError(f"{self.name}: cannot be read: {reason(error)}") from None
         return _Dataset(self.name, dataset_of(path, "ipc"))
 
-    @property
-    def rows(self) -> int | None:
-        return self._written.rows
+    def count(self, where: str | None = None) -> int | None:
+        return self._written.count(where)
 
     def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
         return self._written.tables(wanted)

@@ -290,3 +290,40 @@ class Pass:
             if len(block.y) and not state.tally.infinite:
                 state.add(block)
         return state
+
+
+@dataclass
+class _Kept:
+    """Some rows: regressors and response."""
+
+    X: list[np.ndarray]
+    y: list[np.ndarray]
+
+    def merge(self, other: _Kept) -> _Kept:
+        return _Kept(self.X + other.X, self.y + other.y)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Keeps some rows, spread over all.
+
+    Parameters
+    ----------
+    reader : Reader
+    every : int
+        Of so many complete rows one is kept.
+    """
+
+    reader: Reader
+    every: int
+
+    def __call__(self, tables: Iterator[pa.Table]) -> _Kept:
+        """Return the rows that are kept."""
+        found, seen = _Kept([], []), 0
+        for table in tables:
+            block = self.reader.block(table, Tally())
+            chosen = slice(-seen % self.every, None, self.every)
+            found.X.append(block.X[chosen])
+            found.y.append(block.y[chosen])
+            seen += len(block.y)
+        return found
