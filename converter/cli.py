@@ -170,7 +170,12 @@ def fold(
 
 @main.command()
 @_model
-@click.option("--data", required=True, metavar="TABLE", help="CSV, Parquet or Arrow IPC file.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="TABLE",
+    help="CSV, Parquet or Arrow IPC file, or a folder of Parquet files.",
+)
 @click.option(
     "--target",
     required=True,
@@ -210,6 +215,15 @@ def fold(
 @click.option(
     "--restricted", is_flag=True, help="Count only the parameters that the architecture has."
 )
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What rows may take, 500MB; more is streamed past, in passes.  [default: 2GB]",
+)
+@click.option(
+    "--passes", type=click.IntRange(1), metavar="N", help="Read streamed rows no more often."
+)
+@click.option("--quiet", is_flag=True, help="Do not show how far a stream is.")
 @_scale
 @_scale_target
 @_output
@@ -232,6 +246,9 @@ def convert(
     base: Sequence[str],
     unseen: bool,
     restricted: bool,
+    memory: str | None,
+    passes: int | None,
+    quiet: bool,
     scale: str | None,
     scale_target: str | None,
     output: str | None,
@@ -261,6 +278,9 @@ def convert(
         where=where,
         training_data=not unseen,
         restricted=restricted,
+        memory=memory,
+        passes=passes,
+        progress=not quiet,
     )
     if out is None:
         click.echo(_to_json(made.to_dict()) if as_json else made.summary())

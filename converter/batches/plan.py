@@ -19,6 +19,7 @@ OPTIONS = frozenset(
     {
         *("features", "family", "cov_type", "groups", "maxlags", "weights", "output", "missing"),
         *("scaler", "target_scaler", "base", "signature", "training_data", "restricted"),
+        *("memory", "passes"),
     }
 )
 _MODELS = (".keras", ".h5", ".hdf5", ".onnx", ".tflite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -57,8 +56,7 @@ class Asked:
         if source is None:
             return self._on(load(data, where))
         if fits(source, source.schema.names, where, room):
-            on_disk = isinstance(data, (str, os.PathLike))
-            return self._on(load(data, where) if on_disk else source.table(source.all(where)))
+            return self._on(source.whole(where))
         streamed = self._on(source)
         needed = streamed.needed
         if needed and fits(source, needed, where, room):

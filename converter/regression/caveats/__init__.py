@@ -27,7 +27,7 @@ TOPICS = (
     *("network-notes", "restricted", "ignored-inputs", "reduced-rank"),
     *("tied-coefficients", "categories", "dependent-columns", "ill-conditioned", "no-intercept"),
     *("scaled-intercept", "constant-column", "labels", "contrasts", "no-counts", "dispersion"),
-    *("separation", "single-precision", "saturated", "few-groups", "dropped-rows"),
+    *("separation", "single-precision", "saturated", "few-groups", "dropped-rows", "streamed"),
 )
 
 

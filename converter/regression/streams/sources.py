@@ -26,6 +26,7 @@ from converter.regression.tables import (
     check_encoding,
     dataset_of,
     head_of_file,
+    load,
     reason,
     refuse_repeats,
     table_of,
@@ -121,6 +122,10 @@ class Source(ABC):
         if not sum(map(len, found)):
             raise self.empty(wanted.where)
         return table_of(pa.concat_tables(found), self.name)
+
+    def whole(self, where: str | None) -> Table:
+        """Return all columns as a table in memory."""
+        return self.table(self.all(where))
 
     def empty(self, where: str | None) -> DataError:
         """Return what is said where there are no rows."""
@@ -411,6 +416,9 @@ class _Csv(Source):
     @property
     def size(self) -> int | None:
         return self.path.stat().st_size
+
+    def whole(self, where: str | None) -> Table:
+        return load(self.path, where)  # which can tell words of digits from numbers
 
     def count(self, where: str | None = None) -> int | None:
         # The file's size by the length of its first lines.

@@ -86,7 +86,7 @@ class Groups:
 
     def merge(self, other: Groups) -> None:
         """Add the rows of another."""
-        self._add(list(other.places), other.sums)
+        self._add(list(other.places), other.sums[: other.count])
 
     def _add(self, labels: list[Any], sums: np.ndarray) -> None:
         places = [self.places.setdefault(label, len(self.places)) for label in labels]
