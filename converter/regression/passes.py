@@ -255,6 +255,8 @@ def basis_of(columns: Moments) -> Basis:
         Of the rows without a residual.
     """
     triangle = columns.design
+    if columns.rank == columns.terms and columns.condition < NEAR:
+        return Basis(None, np.eye(columns.terms), triangle)
     if columns.rank == columns.terms and columns.condition < _CERTAIN:
         return Basis(inverse_of(triangle), triangle, triangle)
     lengths = np.sqrt((triangle**2).sum(axis=0))

@@ -469,9 +469,7 @@ def _numbers(column: Any, name: str, source: str) -> np.ndarray:
             raise NotNumeric(name, source, str(kind), column)
         if pa.types.is_boolean(kind):
             column = column.cast(pa.uint8())
-        return np.array(
-            column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64, copy=True
-        )
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     if hasattr(column, "to_numpy"):
         kind = column.dtype
         if str(kind) == "object" and not any(isinstance(value, str) for value in column):

@@ -22,6 +22,8 @@ from converter.regression.streams.sums import Pass, Plan, Sample, State
 
 # Condition of sums of products in a basis of the first rows up to which they have digits enough.
 _CERTAIN = 1e5
+# Rows that give the first basis.
+_FIRST = 1 << 14
 # Part of a column that is beyond the others in the first rows, below which it may be none.
 _NONE = 1e-8
 
@@ -185,9 +187,10 @@ class Rows:
         for table in self.source.tables(self.reader.wanted):
             found.append(self.reader.block(table, tally).X)
             count += len(found[-1])
-            if count >= 4 * width:
+            if count >= _FIRST:
                 break
-        X = np.concatenate(found) if found else np.zeros((0, width))
+        X = np.concatenate(found)[:_FIRST] if found else np.zeros((0, width))
+        count = len(X)
         triangle = Moments.empty(width).update(X, np.zeros(count)).design.copy()
         if not np.isfinite(triangle).all():
             triangle = np.eye(width)

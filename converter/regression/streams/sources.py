@@ -12,6 +12,7 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +107,7 @@ class Source(ABC):
         watch(None)
 
         def watched() -> Iterator[pa.Table]:
-            for table in self.tables(wanted):
+            for table in ahead(self.tables(wanted)):
                 yield table
                 watch(table.num_rows)
 
@@ -142,6 +143,15 @@ class Source(ABC):
         if not sum(map(len, found)):
             raise self.empty(where)
         return pa.concat_tables(found)
+
+
+def ahead(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield pieces, of which the next is read while one is worked on."""
+    with ThreadPoolExecutor(1) as reading:
+        coming = reading.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = reading.submit(next, pieces, None)
+            yield piece
 
 
 def rows_at_once(columns: int) -> int:

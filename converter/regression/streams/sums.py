@@ -12,7 +12,7 @@ from scipy import sparse
 
 from converter.errors import DataError
 from converter.regression.caveats.rows import pearson_of
-from converter.regression.families import POISSON, Family, Likelihood
+from converter.regression.families import LOGIT, POISSON, Family, Likelihood
 from converter.regression.moments import Basis, Moments
 from converter.regression.passes import BLOCK, Products, triangulated
 from converter.regression.response import Response
@@ -214,7 +214,9 @@ class State:
             self.shape = self.shape.merge(Shape.of(residual))
         elif likelihood.name == "binomial":
             assert isinstance(likelihood, Family)
-            self.close += int((np.abs(y - likelihood.mean(eta[:, 0])) < _PERFECT).sum())
+            # Of a canonical link the score is what is left of the outcome.
+            left = score[:, 0] if likelihood is LOGIT else y - likelihood.mean(eta[:, 0])
+            self.close += int((np.abs(left) < _PERFECT).sum())
         elif likelihood.name == "poisson":
             self.pearson = self.pearson + np.array(pearson_of(y, POISSON.mean(eta[:, 0])))
 
