@@ -435,7 +435,7 @@ def test_command_line(folder, tmp_path):
     assert _cli(folder, "--ledger", tmp_path / "m.sqlite").returncode == 1
     only = _cli(folder / MODELS[0], "--ledger", tmp_path / "n.sqlite")
     assert only.returncode == 0
-    assert only.stdout.startswith("1 regressions, 0 rejected, 0 failed")
+    assert only.stdout.startswith("1 regression, 0 rejected, 0 failed")
     with_data = _cli(
         *(FIXTURES / MODELS[0], "--data", LONGLEY, "--target", "TOTEMP"),
         *("--ledger", tmp_path / "o.sqlite", "--set", "cov_type=HC1", "--set", "restricted=true"),
@@ -578,10 +578,10 @@ def test_a_partition_that_changed_is_read_again(tmp_path):
 
 @pytest.mark.parametrize("value", ["False", "no", False, "0"])
 def test_switches_are_switches(value, tmp_path):
-    (job,) = plan(FIXTURES / MODELS[0], options={"training_data": value})
+    (job,) = plan(FIXTURES / MODELS[0], data=LONGLEY, target="y", options={"training_data": value})
     assert job.options["training_data"] is False
     with pytest.raises(ValueError, match="must be true or false"):
-        plan(FIXTURES / MODELS[0], options={"restricted": "maybe"})
+        plan(FIXTURES / MODELS[0], data=LONGLEY, target="y", options={"restricted": "maybe"})
     with pytest.raises(ValueError, match="must be True or False"):
         converter.convert(FIXTURES / MODELS[0], LONGLEY, "TOTEMP", restricted="no")
 
@@ -592,6 +592,20 @@ def test_filters_know_nothing_of_what_is_missing():
     table = table.cast(schema)
     for text, rows in (("a NOT IN (1)", [2]), ("f IS NULL", [2, None]), ("d = 3.00", [None])):
         assert table.filter(condition(text, schema, "t"))["a"].to_pylist() == rows
+    for text, rows in (
+        ("NOT f > 1", [1]),
+        ("f <> 0.25", [1]),
+        ("NOT f = 0.25", [1]),
+        ("NOT (f > 1 AND a = 1)", [1, 2]),  # of 2 the second half is false, whatever f is
+        ("NOT (f > 1 OR a = 2)", [1]),
+        ("f NOT IN (0.25)", [1]),
+        ("NOT f BETWEEN 1 AND 2", [1]),
+        ("NOT NOT f < 1", [1]),
+        ("NOT (f IS NULL)", [1]),
+    ):
+        assert table.filter(condition(text, schema, "t"))["a"].to_pylist() == rows, text
+    with pytest.raises(converter.DataError, match=r"cannot be read as a condition.*store = 3"):
+        condition("a = = 3", schema, "t")
     times = pa.schema({"t": pa.timestamp("ns"), "b": pa.bool_(), "d": pa.decimal128(5, 2)})
     for text in ("t > 20240105", "b = 5", "d = 3.001", "d BETWEEN SYMMETRIC 5 AND 3"):
         with pytest.raises(converter.DataError):
@@ -633,3 +647,80 @@ def test_outputs_of_different_kinds_keep_their_numbers(tmp_path):
     ledger.close()
     assert frame.r_squared["b"] == 0.25
     assert frame.pseudo_r_squared["a"] == 0.5
+
+
+def test_options_that_mean_nothing_are_refused(tmp_path):
+    path = FIXTURES / MODELS[0]
+    for given in ({"options": {"cov_type": "HC1"}}, {"target": "y"}, {"where": "a = 1"}):
+        with pytest.raises(ValueError, match="is about regressions, and there is no table"):
+            plan(path, **given)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"model,family\n{path},gaussian\n")
+    with pytest.raises(ValueError, match="family is about a regression, and there is no table"):
+        plan(manifest)
+    manifest.write_text(f"model,tarjet\n{path},y\n")
+    with pytest.raises(ValueError, match="'tarjet' is no option, and 'target' is"):
+        plan(manifest, data=LONGLEY, target="y")
+    manifest.write_text(f"model,region\n{path},north\n")
+    assert plan(manifest, data=LONGLEY, target="y")[0].labels == {"region": "north"}
+    for ledger in (":memory:", "file:x?mode=memory"):
+        with pytest.raises(ValueError, match="must be the path of a file"):
+            converter.batch(path, ledger=ledger)
+    with pytest.raises(ValueError, match="family must be a name"):
+        converter.convert(path, LONGLEY, "TOTEMP", family=5)
+
+
+def test_the_ledger_says_what_a_run_was_about(tmp_path):
+    ledger, both = tmp_path / "l.sqlite", [FIXTURES / one for one in MODELS[:2]]
+    converter.batch(both, ledger=ledger, workers=0)
+    done = converter.batch(both[:1], ledger=ledger, workers=0).models().set_index("model")
+    assert done.last_run[str(both[0])] == 2
+    assert done.last_run[str(both[1])] == 1
+    assert (done.run == 1).all()
+
+
+def test_time_is_that_of_the_model_alone(tmp_path):
+    """Workers import for seconds; that is not the first model's fault."""
+    given = {"ledger": tmp_path / "l.sqlite", "timeout": 1.0, "workers": 1}
+    done = converter.batch(FIXTURES / MODELS[0], LONGLEY, "TOTEMP", **given)
+    assert (done.regressions, done.failed) == (1, 0)
+
+
+def test_no_worker_outlives_the_run(hanging, tmp_path):
+    """The process that writes the ledger is killed while a worker hangs."""
+    code = (
+        "import converter\n"
+        f"converter.batch({str(hanging)!r}, ledger={str(tmp_path / 'l.sqlite')!r}, timeout=600)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    time.sleep(8.0)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    deadline = time.monotonic() + 10.0
+    while _alive(run.pid) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not _alive(run.pid)
+
+
+def _alive(session: int) -> list[int]:
+    """Return the processes of a session."""
+    found = []
+    for place in os.listdir("/proc"):
+        if place.isdigit():
+            try:
+                fields = Path(f"/proc/{place}/stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(place))
+    return found
+
+
+def test_messages_name_the_url_and_not_the_copy(tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    done = converter.batch(f"file://{tmp_path}/bad.onnx", ledger=tmp_path / "l.sqlite", workers=0)
+    sentence = done.failures().sentence[0]
+    assert f"file://{tmp_path}/bad.onnx" in sentence
+    assert "fetched" not in sentence

@@ -21,7 +21,7 @@ from converter.batches.work import FAILED, GLANCE, REGRESSION, REJECTED, Outcome
 from converter.errors import DataError, printable
 
 #: Of the tables; kept in the file as `PRAGMA user_version`.
-SCHEMA = 1
+SCHEMA = 2
 _MAGIC = 0x636F6E76  # "conv", as `PRAGMA application_id`
 
 _GLANCE_TYPES = {"family": "TEXT", "link": "TEXT", "verdict": "TEXT", "nobs": "INTEGER"}
@@ -31,7 +31,7 @@ CREATE TABLE run (
   version TEXT NOT NULL, python TEXT NOT NULL, request TEXT NOT NULL
 );
 CREATE TABLE model (
-  key TEXT PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, status TEXT NOT NULL,
+  key TEXT PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, last_run INTEGER, status TEXT NOT NULL,
   model TEXT NOT NULL, data TEXT, target TEXT, filter TEXT, options TEXT NOT NULL,
   labels TEXT NOT NULL, question TEXT NOT NULL, sha256 TEXT, data_sha256 TEXT,
   verdict TEXT, link TEXT, family TEXT, loss TEXT, format TEXT, inputs INTEGER, outputs INTEGER,
@@ -87,6 +87,8 @@ class Ledger:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         shown = printable(str(path))
+        if not str(path) or str(path).startswith((":memory:", "file:")):
+            raise ValueError(f"ledger must be the path of a file, not {str(path)!r}")
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30.0)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -136,8 +138,19 @@ class Ledger:
         )
         self._run = int(cursor.lastrowid or 0)
 
-    def end(self) -> None:
-        """Record that a run came to its end."""
+    def end(self, keys: Iterable[str]) -> None:
+        """Record that a run came to its end, and which jobs it was about.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Those that were known already too.
+        """
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "UPDATE model SET last_run = ? WHERE key = ?", ((self._run, key) for key in keys)
+        )
+        self._db.execute("COMMIT")
         self._db.execute("UPDATE run SET finished = ? WHERE id = ?", (_now(), self._run))
 
     def known(self, retry: bool = False) -> dict[str, tuple[str, str, str]]:
@@ -160,6 +173,7 @@ class Ledger:
         row = {
             "key": job.key,
             "run": self._run,
+            "last_run": self._run,
             "status": made.status,
             "model": job.model,
             "data": job.data,

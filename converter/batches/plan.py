@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ OPTIONS = frozenset(
         *("memory", "passes"),
     }
 )
+# Columns of a manifest, and how alike another may be that is not meant to be one.
+_MEANT, _ALIKE = ("id", "model", "data", "target", "where", *sorted(OPTIONS)), 0.8
 _MODELS = (".keras", ".h5", ".hdf5", ".onnx", ".tflite")
 _MANIFESTS = (".csv", ".jsonl", ".ndjson", ".parquet")
 _INSIDE = ("saved_model.pb", "saved_model.pbtxt")
@@ -98,6 +101,10 @@ def plan(
             jobs.append(_job(fields, data, target, where, common))
     if not jobs:
         raise ValueError("there is no model to convert")
+    about = [*_of_regressions(common), *(["target"] if target is not None else [])]
+    about += ["where"] if where is not None else []
+    if about and all(job.data is None for job in jobs):
+        raise ValueError(f"{listed(about)}: is about regressions, and there is no table (data=)")
     seen: dict[str, Job] = {}
     for job in jobs:
         if job.key in seen and job != seen[job.key]:
@@ -128,6 +135,18 @@ def _job(
     text = None if template is None else fill(template, names)
     table = data if own["data"] is None else own["data"]
     response = target if own["target"] is None else own["target"]
+    if table is None and _of_regressions(given):
+        raise ValueError(
+            f"{printable(model)}: {listed(_of_regressions(given))} is about a regression, and "
+            "there is no table (data)"
+        )
+    for label in labels:
+        meant = difflib.get_close_matches(label, _MEANT, 1, _ALIKE)
+        if meant and label not in _MEANT:
+            raise ValueError(
+                f"{printable(model)}: the manifest's column {printable(label)!r} is no option, and "
+                f"{meant[0]!r} is; if it is a label, rename it"
+            )
     if table is not None and response is None:
         raise ValueError(f"{printable(model)}: there is a table, and no target; name its column")
     return Job(
@@ -139,6 +158,11 @@ def _job(
         options={key: _option(key, value, model) for key, value in options.items()},
         labels=labels,
     )
+
+
+def _of_regressions(options: Iterable[str]) -> list[str]:
+    """Return the options that mean nothing without a table."""
+    return sorted((set(options) & OPTIONS) - {"output", "signature"})
 
 
 def _unicode(text: str) -> str:

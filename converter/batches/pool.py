@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import os
 import signal
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager, contextmanager
@@ -47,12 +51,22 @@ class Pool:
     check: Callable[[], None] = lambda: None
 
 
-def workers_of(dask: Any, workers: int | None, timeout: float) -> AbstractContextManager[Pool]:
-    """Return a pool of processes, or of a cluster's workers; see `converter.batch`."""
+def workers_of(
+    dask: Any, workers: int | None, timeout: float, regressions: bool
+) -> AbstractContextManager[Pool]:
+    """Return a pool of processes, or of a cluster's workers; see `converter.batch`.
+
+    Parameters
+    ----------
+    dask, workers, timeout
+        As there.
+    regressions : bool
+        Whether there are tables.
+    """
     if workers == 0:
         return _here()
     if dask is None:
-        return _processes(workers or _processors(), timeout)
+        return _processes(workers or _processors(), timeout, regressions)
     from converter.batches.cluster import cluster
 
     return cluster(dask, timeout)
@@ -81,10 +95,8 @@ def _here() -> Iterator[Pool]:
 
 
 @contextmanager
-def _processes(workers: int, timeout: float) -> Iterator[Pool]:
+def _processes(workers: int, timeout: float, regressions: bool) -> Iterator[Pool]:
     """Yield a pool of processes of this machine."""
-    import multiprocessing
-
     from pebble import ProcessExpired, ProcessPool
 
     def lost(error: BaseException) -> tuple[str, str]:
@@ -98,6 +110,7 @@ def _processes(workers: int, timeout: float) -> Iterator[Pool]:
         return ProcessPool(
             max_workers=workers,
             initializer=_started,
+            initargs=(regressions,),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -137,9 +150,32 @@ def _without_main() -> Iterator[None]:
         vars(main).update(hidden)
 
 
-def _started() -> None:
-    """Leave Ctrl-C to the process that writes the ledger."""
+def _started(regressions: bool) -> None:
+    """Make a worker ready: what it imports is not counted as time of its first model.
+
+    Parameters
+    ----------
+    regressions : bool
+        Whether there are tables.
+    """
+    # Ctrl-C is for the process that writes the ledger.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What the numbers warn of is among the caveats.
+    warnings.simplefilter("ignore")
+    names = ["converter.inspection"]
+    if regressions:
+        names += ["converter.regression.convert", "converter.regression.pinned", "pyarrow.dataset"]
+    for name in names:
+        importlib.import_module(name)
+
+
+def _end_with_parent() -> None:
+    """End when the process that started this one is gone, whatever a model does here."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

@@ -73,7 +73,10 @@ class Progress:
             self._last = time.monotonic()
             left = (self.total - self.done) * seconds / self.done
             line = f"{self.done} of {self.total} ({rate}, {left:.0f} s left): {self.said}"
-            print(line, file=sys.stderr, flush=True)
+            try:
+                print(line, file=sys.stderr, flush=True)
+            except (OSError, ValueError):  # nobody reads it any more
+                self._shown = False
 
 
 def _bar() -> Any:

@@ -53,9 +53,10 @@ class Batch:
     unchanged: int
 
     def __str__(self) -> str:
+        noun = "regression" if self.regressions == 1 else "regressions"
         known = f" ({self.unchanged} known already)" if self.unchanged else ""
         return (
-            f"{self.regressions} regressions, {self.rejected} rejected, {self.failed} failed"
+            f"{self.regressions} {noun}, {self.rejected} rejected, {self.failed} failed"
             f"{known}: {self.ledger}"
         )
 
@@ -147,7 +148,8 @@ def batch(
         False shows how far the run is, on stderr.
     **options
         Of `convert`, for every model: features, family, cov_type, groups, maxlags, weights,
-        output, missing, scaler, target_scaler, base, signature, training_data, restricted.
+        output, missing, scaler, target_scaler, base, signature, training_data, restricted,
+        memory, passes.
 
     Returns
     -------
@@ -173,13 +175,17 @@ def batch(
             for job in jobs
         ]
         counts: dict[str, int] = {}
-        with workers_of(dask, workers, timeout) as pool, Progress(len(jobs), not quiet) as progress:
+        tables = any(job.data is not None for job in jobs)
+        with (
+            workers_of(dask, workers, timeout, tables) as pool,
+            Progress(len(jobs), not quiet) as progress,
+        ):
             for job, made in _outcomes(pool, tasks):
                 if made.status != UNCHANGED:
                     book.write(job, asked[job.key], made)
                 progress.add(made.status)
             counts = dict(progress.counts)
-        book.end()
+        book.end(asked)
         status = book.statuses(asked)
         if export is not None:
             book.export(export)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 import traceback
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Bytes of tables that a worker keeps for the next job, and of a model that it fetches.
 _KEPT = 1 << 28
 _FETCHED = 1 << 33
+# What the copy of what lies behind a URL is called.
+_FETCHED_AS = "converter-fetched"
 # Bytes of an ONNX model that are searched for the key of external data.
 _SEARCHED = 1 << 26
 
@@ -98,7 +101,7 @@ def _one(job: Job, known: tuple[str, str] | None) -> Outcome:
         findings = [asdict(one) for one in rejected.findings]
         made = Outcome(job.key, REJECTED, {"verdict": "rejected", "findings": json.dumps(findings)})
     except (ModelFileError, DataError, ValueError, TypeError, OSError) as error:
-        made = failed(job, _kind(error), str(error))
+        made = failed(job, _kind(error), _by_url(str(error), job))
     except MemoryError:
         made = failed(job, "memory", "more memory would be needed than there is")
     except Exception as error:  # a defect of ours must not cost the other models
@@ -110,6 +113,15 @@ def _one(job: Job, known: tuple[str, str] | None) -> Outcome:
         "seconds": time.perf_counter() - start,
     }
     return made
+
+
+def _by_url(sentence: str, job: Job) -> str:
+    """Return a sentence with the address of what was fetched in place of the copy's."""
+    for url in (job.model, job.data or ""):
+        suffix = re.escape(os.path.splitext(url)[1])
+        for place in re.findall(rf"\S*{_FETCHED_AS}{suffix}", sentence) if "://" in url else ():
+            sentence = sentence.replace(place, url)
+    return sentence
 
 
 def _has_companions(path: str) -> bool:
@@ -328,7 +340,7 @@ def _local(path: str) -> Iterator[str]:
         raise OSError(f"{path}: cannot be read: {error}") from None
     suffix = os.path.splitext(path)[1]
     with tempfile.TemporaryDirectory() as folder:
-        place = os.path.join(folder, f"fetched{suffix}")
+        place = os.path.join(folder, f"{_FETCHED_AS}{suffix}")
         with open(place, "wb") as file:
             file.write(content)
         yield place

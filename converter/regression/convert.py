@@ -130,6 +130,8 @@ def convert(
     for name, value in (("training_data", training_data), ("restricted", restricted)):
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False, not {value!r}")
+    if family is not None and not isinstance(family, str):
+        raise ValueError(f"family must be a name, such as 'gaussian', not {family!r}")
     around = _around(model, output, signature)
     if restricted and around is None:
         raise ValueError(

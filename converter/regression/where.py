@@ -90,8 +90,13 @@ def _read(text: str, schema: pa.Schema, source: str) -> tuple[ds.Expression, lis
         reader = _Reader(text, schema, source)
         return reader.expression(tree), reader.names
     except (SqlglotError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "not understood"
-        raise DataError(f"where={printable(text)!r}: {printable(reason)}") from None
+        places = getattr(error, "errors", None) or [{}]
+        near = str(places[0].get("highlight") or "")
+        raise DataError(
+            f"where={printable(text)!r} cannot be read as a condition"
+            + (f", from {printable(near)!r} on" if near else "")
+            + ": it compares columns with constants, as in store = 3 AND year >= 2020"
+        ) from None
 
 
 class _Reader:
@@ -111,6 +116,14 @@ class _Reader:
             exp.GT: operator.gt,
             exp.GTE: operator.ge,
         }
+        self.contrary: dict[Any, Any] = {
+            exp.EQ: exp.NEQ,
+            exp.NEQ: exp.EQ,
+            exp.LT: exp.GTE,
+            exp.LTE: exp.GT,
+            exp.GT: exp.LTE,
+            exp.GTE: exp.LT,
+        }
         self.turned: dict[Any, Any] = {
             exp.LT: exp.GT,
             exp.LTE: exp.GTE,
@@ -118,45 +131,59 @@ class _Reader:
             exp.GTE: exp.LTE,
         }
 
-    def expression(self, node: Any) -> ds.Expression:
-        """Return the filter that a part of the condition is."""
+    def expression(self, node: Any, negated: bool = False) -> ds.Expression:
+        """Return the filter that a part of the condition is, or its contrary.
+
+        NOT is taken to the comparisons: of NaN, as of what is missing, neither a comparison nor
+        its contrary holds, while Arrow's contrary of a comparison with NaN would.
+        """
         exp = self.exp
         if isinstance(node, exp.Paren):
-            return self.expression(node.this)
-        if isinstance(node, exp.And):
-            return self.expression(node.left) & self.expression(node.right)
-        if isinstance(node, exp.Or):
-            return self.expression(node.left) | self.expression(node.right)
+            return self.expression(node.this, negated)
+        if isinstance(node, (exp.And, exp.Or)):
+            left = self.expression(node.left, negated)
+            right = self.expression(node.right, negated)
+            return left & right if isinstance(node, exp.And) != negated else left | right
         if isinstance(node, exp.Not):
-            return ~self.expression(node.this)
+            return self.expression(node.this, not negated)
         if type(node) in self.compared:
-            return self.comparison(node)
+            return self.comparison(node, negated)
         if isinstance(node, exp.In) and node.expressions:
             name, kind = self.column(node.this)
             values = [self.constant(one, kind).as_py() for one in node.expressions]
             among = ds.field(name).isin(pa.array(values, type=_plain(kind)))
             # Of what is missing nothing is known, as in SQL.
             unknown = pa.scalar(None, pa.bool_())
-            return pc.if_else(ds.field(name).is_valid(), among, unknown)
+            there = ds.field(name).is_valid()
+            if pa.types.is_floating(kind):
+                there = there & ~pc.is_nan(ds.field(name))
+            return pc.if_else(there, ~among if negated else among, unknown)
         if isinstance(node, exp.Between) and not node.args.get("symmetric"):
             name, kind = self.column(node.this)
             low, high = (self.constant(node.args[key], kind) for key in ("low", "high"))
+            if negated:
+                return (ds.field(name) < low) | (ds.field(name) > high)
             return (ds.field(name) >= low) & (ds.field(name) <= high)
         if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
-            return ds.field(self.column(node.this)[0]).is_null(nan_is_null=True)
+            empty = ds.field(self.column(node.this)[0]).is_null(nan_is_null=True)
+            return ~empty if negated else empty
         if isinstance(node, exp.Column):
             name, kind = self.column(node)
             if pa.types.is_boolean(kind):
-                return ds.field(name)
+                return ~ds.field(name) if negated else ds.field(name)
         raise self.refusal(node)
 
-    def comparison(self, node: Any) -> ds.Expression:
+    def comparison(self, node: Any, negated: bool = False) -> ds.Expression:
         """Return the filter of a column and a constant, whichever stands first."""
         left, right, kind = node.left, node.right, type(node)
         if not isinstance(left, self.exp.Column):
             left, right, kind = right, left, self.turned.get(kind, kind)
         name, type_ = self.column(left)
-        return self.compared[kind](ds.field(name), self.constant(right, type_))
+        column, constant = ds.field(name), self.constant(right, type_)
+        kind = self.contrary[kind] if negated else kind
+        if kind is self.exp.NEQ and pa.types.is_floating(type_):  # which NaN is not
+            return (column < constant) | (column > constant)
+        return self.compared[kind](column, constant)
 
     def column(self, node: Any) -> tuple[str, pa.DataType]:
         if not isinstance(node, self.exp.Column) or node.table:

@@ -134,7 +134,13 @@ class Source(ABC):
         return DataError(f"{self.name}: {why}")
 
     def head(self, where: str | None = None) -> pa.Table:
-        """Return the first rows, with all columns."""
+        """Return the first rows, with all columns; they are read once."""
+        kept: dict[str | None, pa.Table] = self.__dict__.setdefault("_heads", {})
+        if where not in kept:
+            kept[where] = self._first(where)
+        return kept[where]
+
+    def _first(self, where: str | None) -> pa.Table:
         found: list[pa.Table] = []
         for table in self.tables(self.all(where)):
             found.append(table.slice(0, _HEAD - sum(map(len, found))))
