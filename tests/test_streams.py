@@ -692,5 +692,5 @@ def test_shapes_merge():
 
 
 def test_rows_at_once():
-    assert sources.rows_at_once(10) == 1 << 16
+    assert sources.rows_at_once(10) == 1 << 14
     assert sources.rows_at_once(10_000) == 1 << 10

@@ -11,14 +11,16 @@ import gzip
 import os
 import tempfile
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from converter.errors import DataError, printable
 from converter.regression.tables import (
@@ -34,7 +36,9 @@ from converter.regression.tables import (
 )
 
 # Numbers that one piece of a table holds, and its rows, at most and at least.
-_CELLS, _MOST, _LEAST = 1 << 22, 1 << 16, 1 << 10
+_CELLS, _MOST, _LEAST = 1 << 20, 1 << 14, 1 << 10
+# Pieces that are worked on at a time.
+_THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
 # Bytes that are read of each column at once.
 _BUFFER = 1 << 18
 # Compressed text beside what it holds, where the file does not say.
@@ -103,15 +107,24 @@ class Source(ABC):
         """Yield rows, some at a time."""
 
     def reduced(self, task: Task, wanted: Wanted, watch: Watch) -> Any:
-        """Return what a task makes of all rows."""
+        """Return what a task makes of all rows.
+
+        Several pieces are worked on at a time, each by a thread of its own, and their states are
+        merged in the order of the rows. Linear algebra is held to one thread meanwhile: threads
+        of its own would wait for each other at every block, for long where others use the
+        processors too.
+        """
         watch(None)
-
-        def watched() -> Iterator[pa.Table]:
+        state, at_work = task(iter(())), deque[Future[Any]]()
+        with threadpool_limits(1), ThreadPoolExecutor(_THREADS) as pool:
             for table in ahead(self.tables(wanted)):
-                yield table
+                at_work.append(pool.submit(task, iter((table,))))
                 watch(table.num_rows)
-
-        return task(watched())
+                if len(at_work) > _THREADS:
+                    state = state.merge(at_work.popleft().result())
+            for one in at_work:
+                state = state.merge(one.result())
+        return state
 
     def all(self, where: str | None = None, columns: Sequence[str] | None = None) -> Wanted:
         """Return what is wanted of all columns, or some."""
