@@ -117,6 +117,8 @@ def folder(tmp_path_factory):
     pq.write_table(table, path / "t.parquet", row_group_size=700)
     feather.write_feather(table, str(path / "t.arrow"), chunksize=900)
     feather.write_feather(table, str(path / "plain.arrow"), compression="uncompressed")
+    with pa.ipc.new_stream(path / "t.arrows", table.schema) as file:
+        file.write_table(table, 800)
     TABLE.to_csv(path / "t.csv", index=False)
     with gzip.open(path / "t.csv.gz", "wt") as file:
         TABLE.to_csv(file, index=False)
@@ -197,6 +199,7 @@ SOURCES = [
     "t.parquet",
     "t.arrow",
     "plain.arrow",
+    "t.arrows",
     "t.csv",
     "t.csv.gz",
     "t.csv.bz2",
@@ -549,7 +552,7 @@ def test_files_cut_short_are_named(folder, tmp_path):
     path.write_bytes(damaged)
     with pytest.raises(converter.DataError, match=r"cut\.parquet: row group.* of 9.*damaged"):
         converter.convert(_model("OLS"), path, "y_OLS", memory=0)
-    for name in ("t.arrow", "t.csv.gz"):
+    for name in ("t.arrow", "t.arrows", "t.csv.gz"):
         data = (folder / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
         with pytest.raises(converter.DataError, match=name.replace(".", r"\.")):

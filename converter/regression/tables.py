@@ -14,6 +14,8 @@ import pyarrow as pa
 from converter.errors import DataError, printable
 
 _SHOWN = 12
+#: How Arrow's streaming format begins: the mark of a message.
+STREAM = b"\xff\xff\xff\xff"
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,7 @@ def _file(path: Path) -> Table:
     shown = printable(str(path))
     head = head_of_file(path)
     try:
-        if head is None or head[:4] == b"PAR1" or head[:6] == b"ARROW1":
+        if head is None or head[:4] in (b"PAR1", STREAM) or head[:6] == b"ARROW1":
             from converter.regression.streams.sources import source_of
 
             source = source_of(path)

@@ -260,12 +260,14 @@ def _survey(drawn: Draft, watch: Watch) -> Streamed:
     drop = request.missing == "drop"
     if request.missing not in ("raise", "drop"):
         raise DataError(f"missing must be 'raise' or 'drop', not {request.missing!r}")
-    classes, labels = classes_of(drawn.choice), ()
+    classes, labels, passes = classes_of(drawn.choice), (), 0
     if classes and not reader.classes:
+        passes += 1
         reader, labels = _labelled(drawn, classes, watch)
     coding = None
     model = drawn.choice.model
     if reader.variables:
+        passes += 1
         counts = source.reduced(_Occurring(reader), reader.wanted, watch).counts
         if counts is None:
             raise DataError(f"{source.name}: no rows are left")
@@ -279,7 +281,8 @@ def _survey(drawn: Draft, watch: Watch) -> Streamed:
     has_constant = choice.equations(coded)[2]
     reader = replace(reader, has_constant=has_constant)
     bare = Regression(choice, request, design, folded, has_constant)
-    rows = Rows(source, reader, choice.likelihood, watch, request.cov_type in ("HC0", "HC1"))
+    robust = request.cov_type in ("HC0", "HC1")
+    rows = Rows(source, reader, choice.likelihood, watch, robust, passes)
     start = rows.survey(bare.params, drop)
     if choice.likelihood.name == "poisson":
         check_counts(start.state.largest)

@@ -56,6 +56,8 @@ class Rows:
         Told how far a pass is.
     robust : bool
         Sum up squares of scores in each pass.
+    passes : int
+        How often the rows were read already, for their labels and categories.
 
     Attributes
     ----------
@@ -85,10 +87,11 @@ class Rows:
         likelihood: Likelihood,
         watch: Watch,
         robust: bool = False,
+        passes: int = 0,
     ) -> None:
         self.source, self.reader, self.likelihood = source, reader, likelihood
         self.watch, self.robust = watch, robust
-        self.passes = 0
+        self.passes = passes
         self._basis: Basis | None = None
 
     @property

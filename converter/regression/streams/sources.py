@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from converter.errors import DataError, printable
 from converter.regression.tables import (
+    STREAM,
     CsvDialect,
     Table,
     check_encoding,
@@ -215,6 +216,8 @@ def _of_path(path: Path) -> Source:
             return _Dataset(shown, dataset_of(path))
         if head[:6] == b"ARROW1":
             return _Dataset(shown, dataset_of(path, "ipc"))
+        if head[:4] == STREAM:
+            return _IpcStream(path)
         dialect = CsvDialect.of(path)
         if dialect.may_have_comma:
             schemas = [_csv_schema(path, one) for one in (dialect, dialect.with_comma())]
@@ -485,6 +488,57 @@ class _Csv(Source):
         except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class _IpcStream(Source):
+    """Arrow's streaming format: record batches without a footer.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return printable(str(self.path))
+
+    @property
+    def size(self) -> int | None:
+        return self.path.stat().st_size
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        with _Named(self.name), pa.ipc.open_stream(self.path.open("rb")) as reader:
+            return reader.schema
+
+    def count(self, where: str | None = None) -> int | None:
+        count = 0
+        with _Named(self.name), pa.ipc.open_stream(pa.memory_map(str(self.path))) as reader:
+            for batch in reader:
+                count += len(batch)
+        return count
+
+    def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
+        from converter.regression.where import matching
+
+        refuse_repeats(self.schema.names, self.name)
+        count = 0
+        try:
+            with self.path.open("rb") as file, pa.ipc.open_stream(file) as reader:
+                for batch in reader:
+                    table = pa.Table.from_batches([batch])
+                    count += len(table)
+                    if wanted.where is not None:
+                        table = matching(table, wanted.where, self.name)
+                    yield from cut(table.select(list(wanted.columns)))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}; the file is "
+                "damaged or cut short"
             ) from None
 
 
