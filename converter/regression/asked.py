@@ -14,8 +14,9 @@ from converter.regression.arguments import Request, check_settings, covariance_o
 from converter.regression.choice import Choice, choose, parts_of
 from converter.regression.prepared import Regression, prepare
 from converter.regression.scaling import part_of_scaler, scalers_of
+from converter.regression.streams.files import source_of
 from converter.regression.streams.room import fits, is_small
-from converter.regression.streams.sources import Source, Watch, quiet, source_of
+from converter.regression.streams.sources import Source, Watch, quiet
 from converter.regression.tables import load
 
 _Made = TypeVar("_Made")

@@ -186,7 +186,7 @@ def _chosen(data: Any, where: str) -> Table:
     from converter.regression.where import matching
 
     if isinstance(data, (str, os.PathLike)) and is_parquet(Path(data)):
-        from converter.regression.streams.sources import source_of
+        from converter.regression.streams.files import source_of
 
         source = source_of(data)
         assert source is not None
@@ -286,7 +286,7 @@ def _file(path: Path) -> Table:
     head = head_of_file(path)
     try:
         if head is None or head[:4] in (b"PAR1", STREAM) or head[:6] == b"ARROW1":
-            from converter.regression.streams.sources import source_of
+            from converter.regression.streams.files import source_of
 
             source = source_of(path)
             assert source is not None

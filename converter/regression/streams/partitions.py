@@ -42,7 +42,7 @@ class Partitions(Source):
         return None
 
     def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
-        needed = self._needed(wanted)
+        needed = self.needed(wanted)
         for part in self.frame[needed].partitions:
             yield from _tables(part.compute(), wanted, self.name)
 
@@ -50,21 +50,13 @@ class Partitions(Source):
         from dask.delayed import delayed
 
         watch(None)
-        needed = self._needed(wanted)
+        needed = self.needed(wanted)
         state, merged = delayed(_state), delayed(_merged)
         states = [state(part, task, wanted, self.name) for part in self.frame[needed].to_delayed()]
         while len(states) > 1:
             pairs = [states[place : place + 2] for place in range(0, len(states), 2)]
             states = [merged(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         return states[0].compute()
-
-    def _needed(self, wanted: Wanted) -> list[str]:
-        from converter.regression.where import names_in
-
-        if wanted.where is None:
-            return list(wanted.columns)
-        compared = names_in(wanted.where, self.schema, self.name)
-        return list(dict.fromkeys([*wanted.columns, *compared]))
 
 
 def _tables(frame: Any, wanted: Wanted, name: str) -> Iterator[pa.Table]:

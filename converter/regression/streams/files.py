@@ -1,0 +1,435 @@
+"""Files as streams: Parquet, Arrow IPC, CSV; and readers, which are written to one first.
+
+What is read of a file is projected to the columns that are wanted, and of Parquet files row groups
+and partitions that cannot hold a wanted row are never opened. Whatever is wrong with a file is
+said with its name, and the row group where it has such.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from converter.errors import DataError, printable
+from converter.regression.streams.sources import MOST, Source, Wanted, cut, rows_at_once
+from converter.regression.tables import (
+    STREAM,
+    CsvDialect,
+    Table,
+    check_encoding,
+    dataset_of,
+    head_of_file,
+    load,
+    reason,
+    refuse_repeats,
+)
+
+# Bytes that are read of each column at once.
+_BUFFER = 1 << 18
+# Compressed text beside what it holds, where the file does not say.
+_EXPANDS = 4
+
+
+def source_of(data: Any) -> Source | None:
+    """Return a table as a stream; None if it is in memory already, or no table.
+
+    Parameters
+    ----------
+    data : object
+        A path to a Parquet, Arrow IPC or CSV file or to a folder of Parquet files; a
+        `pyarrow.dataset.Dataset`; a `pyarrow.RecordBatchReader` or what hands one out; a Dask
+        DataFrame.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return _of_path(Path(data))
+    if hasattr(data, "dask") and hasattr(data, "to_delayed"):
+        from converter.regression.streams.partitions import Partitions
+
+        return Partitions(data)
+    if type(data).__module__.startswith("pyarrow._dataset") and hasattr(data, "get_fragments"):
+        return _Dataset("the dataset", data)
+    held = hasattr(data, "num_rows") or hasattr(data, "iloc") or hasattr(data, "height")
+    if not held and hasattr(data, "__arrow_c_stream__") and not hasattr(data, "collect_schema"):
+        return _Spooled(pa.RecordBatchReader.from_stream(data))
+    return None
+
+
+def _of_path(path: Path) -> Source:
+    shown = printable(str(path))
+    head = head_of_file(path)
+    with _Named(shown):
+        if head is None or head[:4] == b"PAR1":
+            return _Dataset(shown, dataset_of(path))
+        if head[:6] == b"ARROW1":
+            return _Dataset(shown, dataset_of(path, "ipc"))
+        if head[:4] == STREAM:
+            return _IpcStream(path)
+        dialect = CsvDialect.of(path)
+        if dialect.may_have_comma:
+            schemas = [_csv_schema(path, one) for one in (dialect, dialect.with_comma())]
+            if dialect.better(*schemas):
+                dialect = dialect.with_comma()
+        return _Csv(path, dialect)
+
+
+def _csv_schema(path: Path, dialect: CsvDialect) -> pa.Schema:
+    """Return the types of columns, as the first rows have them."""
+    from pyarrow import csv
+
+    with csv.open_csv(path, **dialect.options()) as reader:
+        return reader.schema
+
+
+@dataclass(frozen=True)
+class _Dataset(Source):
+    """Parquet or Arrow IPC: a file, or the files of a folder.
+
+    Parameters
+    ----------
+    label : str
+    dataset : pyarrow.dataset.Dataset
+    """
+
+    label: str
+    dataset: Any
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.dataset.schema
+
+    @property
+    def size(self) -> int | None:
+        files = getattr(self.dataset, "files", [])
+        try:
+            return sum(os.path.getsize(file) for file in files)
+        except OSError:  # on another file system
+            return None
+
+    def count(self, where: str | None = None) -> int | None:
+        from pyarrow import dataset
+
+        from converter.regression.where import condition
+
+        filtered = None if where is None else condition(where, self.schema, self.name)
+        count = 0
+        for fragment in self.dataset.get_fragments(filter=filtered):
+            with _Named(self._file(fragment)):
+                if filtered is None or not isinstance(fragment, dataset.ParquetFileFragment):
+                    count += fragment.count_rows()
+                else:
+                    groups = fragment.subset(filtered, schema=self.schema).row_groups
+                    count += sum(one.num_rows for one in groups)
+        return count
+
+    def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
+        from converter.regression.where import condition, matching
+
+        refuse_repeats(self.schema.names, self.name)
+        needed, where = self.needed(wanted), wanted.where
+        filtered = None if where is None else condition(where, self.schema, self.name)
+        for fragment in self.dataset.get_fragments(filter=filtered):
+            file = self._file(fragment)
+            with _Named(file):
+                self._check(fragment, file, needed)
+                for table in _pieces(fragment, file, self.schema, needed, filtered):
+                    if where is not None:
+                        table = matching(table, where, self.name)
+                    yield table.select(list(wanted.columns))
+
+    def _file(self, fragment: Any) -> str:
+        return printable(getattr(fragment, "path", "") or self.name)
+
+    def _check(self, fragment: Any, file: str, needed: Sequence[str]) -> None:
+        """Refuse a file whose columns are others than those of the first."""
+        from pyarrow import dataset
+
+        constant = dataset.get_partition_keys(fragment.partition_expression)
+        own = fragment.physical_schema
+        refuse_repeats(own.names, file)
+        for name in needed:
+            if name in constant:
+                continue
+            wanted = self.schema.field(name).type
+            if name not in own.names:
+                raise DataError(
+                    f"{file}: has no column {name!r}, which the files before it have; its columns "
+                    "must be those of the others"
+                )
+            found = own.field(name).type
+            if _kind(found) != _kind(wanted):
+                raise DataError(
+                    f"{file}: the column {name!r} holds {found} here and {wanted} in the files "
+                    "before it; write them in one type"
+                )
+
+
+def _kind(type_: pa.DataType) -> str:
+    """Return what kind of values a type holds, whatever its width."""
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return "number"
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        return "text"
+    return str(type_)
+
+
+def _pieces(
+    fragment: Any, file: str, schema: pa.Schema, needed: Sequence[str], filtered: Any
+) -> Iterator[pa.Table]:
+    """Yield a file's rows; of Parquet within a row group too, which may be larger than memory."""
+    from pyarrow import dataset
+
+    if not isinstance(fragment, dataset.ParquetFileFragment):
+        size = rows_at_once(len(needed))
+        count = 0
+        try:
+            for batch in fragment.to_batches(
+                schema=schema, columns=list(needed), batch_size=size, batch_readahead=2
+            ):
+                yield pa.Table.from_batches([batch])
+                count += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{file}: cannot be read beyond row {count:,}: {reason(error)}"
+            ) from None
+        return
+    import pyarrow.parquet as pq
+
+    constant = dataset.get_partition_keys(fragment.partition_expression)
+    chosen = fragment if filtered is None else fragment.subset(filtered, schema=schema)
+    groups = [one.id for one in chosen.row_groups]
+    own = [name for name in needed if name not in constant]
+    with fragment.open() as stream:
+        reader = pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER)
+        for run in _runs(groups, [reader.metadata.row_group(i).num_rows for i in groups]):
+            where = f"row group {run[0] + 1}" + f" to {run[-1] + 1}" * (len(run) > 1)
+            try:
+                for batch in reader.iter_batches(
+                    rows_at_once(len(needed)), row_groups=run, columns=own
+                ):
+                    table = pa.Table.from_batches([batch])
+                    for name in needed:
+                        if name in constant:
+                            value = pa.scalar(constant[name], schema.field(name).type)
+                            table = table.append_column(name, pa.repeat(value, len(table)))
+                    yield table.cast(pa.schema([schema.field(one) for one in table.column_names]))
+            except (pa.ArrowException, OSError) as error:
+                total = reader.metadata.num_row_groups
+                raise DataError(
+                    f"{file}: {where} of {total} cannot be read: {reason(error)}; the file is "
+                    "damaged or cut short"
+                ) from None
+
+
+def _runs(groups: Sequence[int], rows: Sequence[int]) -> Iterator[list[int]]:
+    """Yield row groups, small ones together."""
+    run: list[int] = []
+    count = 0
+    for group, size in zip(groups, rows, strict=True):
+        run.append(group)
+        count += size
+        if count >= MOST:
+            yield run
+            run, count = [], 0
+    if run:
+        yield run
+
+
+class _Named:
+    """Gives an error the name of the file that it came from."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (pa.ArrowException, OSError)):
+            raise DataError(
+                f"{self.file}: cannot be read as a table: {reason(error)}; the file is damaged or "
+                "cut short"
+            ) from None
+
+
+@dataclass(frozen=True)
+class _Csv(Source):
+    """A CSV file, perhaps compressed.
+
+    Parameters
+    ----------
+    path : Path
+    dialect : CsvDialect
+    """
+
+    path: Path
+    dialect: CsvDialect
+
+    @property
+    def name(self) -> str:
+        return printable(str(self.path))
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        # As the first rows have them; of numbers any may follow.
+        with _Named(self.name):
+            found = _csv_schema(self.path, self.dialect)
+        check_encoding(found, self.name)
+        refuse_repeats(found.names, self.name)
+        return pa.schema(
+            pa.field(one.name, pa.float64())
+            if pa.types.is_integer(one.type) or pa.types.is_null(one.type)
+            else one
+            for one in found
+        )
+
+    @property
+    def size(self) -> int | None:
+        return self.path.stat().st_size
+
+    def whole(self, where: str | None) -> Table:
+        return load(self.path, where)  # which can tell words of digits from numbers
+
+    def count(self, where: str | None = None) -> int | None:
+        # The file's size by the length of its first lines.
+        with self.path.open("rb") as file:
+            start = file.read(2)
+        unpack: Any = gzip.open if start == b"\x1f\x8b" else open
+        try:
+            with unpack(self.path, "rb") as file:
+                lines = file.read(1 << 16).splitlines(keepends=True)
+        except (OSError, EOFError):
+            return None
+        size = self.path.stat().st_size * (1 if self.dialect.plain else _EXPANDS)
+        return int(size / max(sum(map(len, lines)) / max(len(lines), 1), 1.0))
+
+    def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
+        from pyarrow import csv
+
+        from converter.regression.where import matching
+
+        where = wanted.where
+        types = {name: self.schema.field(name).type for name in self.needed(wanted)}
+        types |= dict.fromkeys(wanted.text, pa.string())
+        count = 0
+        try:
+            with csv.open_csv(self.path, **self.dialect.options(types, only=True)) as reader:
+                for batch in reader:
+                    table = pa.Table.from_batches([batch])
+                    count += len(table)
+                    if where is not None:
+                        table = matching(table, where, self.name)
+                    yield from cut(table.select(list(wanted.columns)))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class _IpcStream(Source):
+    """Arrow's streaming format: record batches without a footer.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return printable(str(self.path))
+
+    @property
+    def size(self) -> int | None:
+        return self.path.stat().st_size
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        with _Named(self.name), pa.ipc.open_stream(self.path.open("rb")) as reader:
+            return reader.schema
+
+    def count(self, where: str | None = None) -> int | None:
+        count = 0
+        with _Named(self.name), pa.ipc.open_stream(pa.memory_map(str(self.path))) as reader:
+            for batch in reader:
+                count += len(batch)
+        return count
+
+    def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
+        from converter.regression.where import matching
+
+        refuse_repeats(self.schema.names, self.name)
+        count = 0
+        try:
+            with self.path.open("rb") as file, pa.ipc.open_stream(file) as reader:
+                for batch in reader:
+                    table = pa.Table.from_batches([batch])
+                    count += len(table)
+                    if wanted.where is not None:
+                        table = matching(table, wanted.where, self.name)
+                    yield from cut(table.select(list(wanted.columns)))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}; the file is "
+                "damaged or cut short"
+            ) from None
+
+
+class _Spooled(Source):
+    """What can be read only once: written to a temporary file, and read from there.
+
+    Parameters
+    ----------
+    reader : pyarrow.RecordBatchReader
+    """
+
+    def __init__(self, reader: pa.RecordBatchReader) -> None:
+        self._reader = reader
+        self._folder: Any = None
+
+    @property
+    def name(self) -> str:
+        return "the reader"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._reader.schema
+
+    @cached_property
+    def _written(self) -> Source:
+        self._folder = tempfile.TemporaryDirectory(prefix="converter-")
+        path = Path(self._folder.name, "rows.arrow")
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        try:
+            with pa.ipc.new_file(path, self.schema, options=options) as file:
+                for batch in self._reader:
+                    file.write_batch(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.name}: cannot be read: {reason(error)}") from None
+        return _Dataset(self.name, dataset_of(path, "ipc"))
+
+    def count(self, where: str | None = None) -> int | None:
+        return self._written.count(where)
+
+    def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
+        return self._written.tables(wanted)
