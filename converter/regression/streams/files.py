@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -194,49 +194,76 @@ def _kind(type_: pa.DataType) -> str:
 def _pieces(
     fragment: Any, file: str, schema: pa.Schema, needed: Sequence[str], filtered: Any
 ) -> Iterator[pa.Table]:
-    """Yield a file's rows; of Parquet within a row group too, which may be larger than memory."""
+    """Yield a file's rows with the columns of its folder, in the types of the first file."""
     from pyarrow import dataset
 
-    if not isinstance(fragment, dataset.ParquetFileFragment):
-        size = rows_at_once(len(needed))
-        count = 0
-        try:
-            for batch in fragment.to_batches(
-                schema=schema, columns=list(needed), batch_size=size, batch_readahead=2
-            ):
-                yield pa.Table.from_batches([batch])
-                count += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{file}: cannot be read beyond row {count:,}: {reason(error)}"
-            ) from None
+    if isinstance(fragment, dataset.ParquetFileFragment):
+        chosen = fragment if filtered is None else fragment.subset(filtered, schema=schema)
+        found: Any = partial(_parquet, groups=[one.id for one in chosen.row_groups])
+    elif isinstance(fragment, dataset.FileFragment) and fragment.format == dataset.IpcFileFormat():
+        found = _ipc
+    else:
+        yield from _scanned(fragment, file, schema, needed)
         return
+    constant = dataset.get_partition_keys(fragment.partition_expression)
+    for table in found(fragment, file, [name for name in needed if name not in constant]):
+        for name in needed:
+            if name in constant:
+                value = pa.scalar(constant[name], schema.field(name).type)
+                table = table.append_column(name, pa.repeat(value, len(table)))
+        yield table.cast(pa.schema([schema.field(one) for one in table.column_names]))
+
+
+def _parquet(
+    fragment: Any, file: str, columns: Sequence[str], groups: Sequence[int]
+) -> Iterator[pa.Table]:
+    """Yield rows of some row groups, a part of a group at a time: it may be larger than memory."""
     import pyarrow.parquet as pq
 
-    constant = dataset.get_partition_keys(fragment.partition_expression)
-    chosen = fragment if filtered is None else fragment.subset(filtered, schema=schema)
-    groups = [one.id for one in chosen.row_groups]
-    own = [name for name in needed if name not in constant]
     with fragment.open() as stream:
         reader = pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER)
-        for run in _runs(groups, [reader.metadata.row_group(i).num_rows for i in groups]):
+        meta, size = reader.metadata, rows_at_once(len(columns))
+        for run in _runs(groups, [meta.row_group(i).num_rows for i in groups]):
             where = f"row group {run[0] + 1}" + f" to {run[-1] + 1}" * (len(run) > 1)
             try:
-                for batch in reader.iter_batches(
-                    rows_at_once(len(needed)), row_groups=run, columns=own
-                ):
-                    table = pa.Table.from_batches([batch])
-                    for name in needed:
-                        if name in constant:
-                            value = pa.scalar(constant[name], schema.field(name).type)
-                            table = table.append_column(name, pa.repeat(value, len(table)))
-                    yield table.cast(pa.schema([schema.field(one) for one in table.column_names]))
+                for batch in reader.iter_batches(size, row_groups=run, columns=list(columns)):
+                    yield pa.Table.from_batches([batch])
             except (pa.ArrowException, OSError) as error:
-                total = reader.metadata.num_row_groups
-                raise DataError(
-                    f"{file}: {where} of {total} cannot be read: {reason(error)}; the file is "
-                    "damaged or cut short"
-                ) from None
+                raise _damaged(file, f"{where} of {meta.num_row_groups}", error) from None
+
+
+def _ipc(fragment: Any, file: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield rows of Arrow's file format, record batch by record batch."""
+    # Not by a scan of the dataset, whose threads do not always survive being left before its end.
+    places = sorted(map(fragment.physical_schema.names.index, columns))
+    with fragment.open() as stream:
+        reader = pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=places))
+        for number in range(reader.num_record_batches):
+            try:
+                table = pa.Table.from_batches([reader.get_batch(number)])
+            except (pa.ArrowException, OSError) as error:
+                where = f"record batch {number + 1} of {reader.num_record_batches}"
+                raise _damaged(file, where, error) from None
+            yield from cut(table.select(list(columns)))
+
+
+def _scanned(
+    fragment: Any, file: str, schema: pa.Schema, needed: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yield rows of what pyarrow can scan and is neither."""
+    count, size = 0, rows_at_once(len(needed))
+    try:
+        for batch in fragment.to_batches(schema=schema, columns=list(needed), batch_size=size):
+            yield pa.Table.from_batches([batch])
+            count += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, f"what follows row {count:,}", error) from None
+
+
+def _damaged(file: str, where: str, error: Exception) -> DataError:
+    return DataError(
+        f"{file}: {where} cannot be read: {reason(error)}; the file is damaged or cut short"
+    )
 
 
 def _runs(groups: Sequence[int], rows: Sequence[int]) -> Iterator[list[int]]:
@@ -389,10 +416,7 @@ class _IpcStream(Source):
                         table = matching(table, wanted.where, self.name)
                     yield from cut(table.select(list(wanted.columns)))
         except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}; the file is "
-                "damaged or cut short"
-            ) from None
+            raise _damaged(self.name, f"what follows row {count:,}", error) from None
 
 
 class _Spooled(Source):

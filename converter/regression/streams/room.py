@@ -43,6 +43,8 @@ def is_small(data: Any, room: int) -> bool:
     """Tell whether a file is text so short that it fits in any case."""
     if not isinstance(data, (str, os.PathLike)) or os.path.isdir(data):
         return False
+    if not os.path.isfile(data):
+        return True  # reading it will say why, and this must not wait for what never comes
     try:
         with open(data, "rb") as file:
             head = file.read(6)
