@@ -71,8 +71,10 @@ def conclude(
     """
     design, request, likelihood = one.design, one.request, one.choice.likelihood
     for name, column in (*zip(one.terms, one.exog.T, strict=True), (design.target, design.y)):
-        with np.errstate(over="ignore"):
-            check_size(name, float(np.sqrt(column @ column)))
+        with np.errstate(over="ignore", under="ignore"):
+            length = float(np.sqrt(column @ column))
+        # Of a column that is all but zero the squares are nothing, and it is something.
+        check_size(name, length or float(np.abs(column).max()))
     kwds = kept_of(request.cov_kwds, design.kept, len(design.y))
     moments = one.moments
     if restriction is not None:
@@ -120,16 +122,15 @@ def together_of(prepared: Sequence[Regression]) -> np.ndarray | None:
 
 
 def check_size(name: str, length: float) -> None:
-    """Refuse a column whose sum of squares overflows.
+    """Refuse a column whose sum of squares overflows, or vanishes.
 
     Raises
     ------
     DataError
     """
-    if not length < _LARGEST:
-        raise DataError(
-            f"{printable(name)!r} holds numbers whose squares overflow; use another unit"
-        )
+    if not length < _LARGEST or 0 < length < 1.0 / _LARGEST:
+        how = "vanish" if length < 1 else "overflow"
+        raise DataError(f"{printable(name)!r} holds numbers whose squares {how}; use another unit")
 
 
 def parameters_of(one: Regression, columns: Moments, restriction: Restriction | None) -> float:

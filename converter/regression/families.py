@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from converter.links import expit, normal_cdf
 from converter.regression.response import Response
@@ -17,6 +18,8 @@ from converter.regression.response import Response
 #: Information of an observation whose fitted probability has rounded to 0 or 1. It keeps the
 #: square root and the quotient below finite.
 TINY = 1e-300
+# Distance from which on five terms of the series of Mills' ratio are exact.
+_MILLS = 50.0
 # Beyond, an expected count overflows.
 _LARGEST = 700.0
 
@@ -125,6 +128,10 @@ class Likelihood:
         """Return the log-likelihood of the model without regressors, at its best constant."""
         raise NotImplementedError
 
+    def start(self, response: Response) -> np.ndarray:
+        """Return the linear predictors of the model without regressors, shape (equations,)."""
+        raise NotImplementedError
+
     def furthest(self, X: np.ndarray, beta: np.ndarray) -> float:
         """Return the largest linear predictor in absolute value."""
         return float(np.abs(X @ beta).max())
@@ -170,6 +177,16 @@ class Family(Likelihood):
         assert self.null_log_likelihood is not None
         return self.null_log_likelihood(response, has_constant)
 
+    def start(self, response: Response) -> np.ndarray:
+        mean = response.mean
+        if self.name == "binomial":
+            mean = min(max(mean, 0.5 / response.count), 1.0 - 0.5 / response.count)
+        if self.link == "logit":
+            return np.array([np.log(mean) - np.log1p(-mean)])
+        if self.link == "probit":
+            return np.array([ndtri(mean)])
+        return np.array([np.log(max(mean, 0.5 / response.count))])
+
 
 def _bernoulli_null(response: Response, has_constant: bool) -> float:
     ones = round(response.mean * response.count)
@@ -205,13 +222,18 @@ def _probit(y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
     The link is not canonical. phi(z) / Phi(z) is the inverse of Mills' ratio at -z.
     """
-    from scipy.special import log_ndtr
+    from scipy.special import erfcx, log_ndtr
 
     sign = np.asarray(2.0 * y - 1.0, dtype=np.float64)
     z = sign * np.asarray(eta, dtype=np.float64)
     value = np.asarray(log_ndtr(z))
-    ratio = np.exp(-0.5 * z * z - 0.5 * np.log(2.0 * np.pi) - value)
-    return value, sign * ratio, np.maximum(ratio * (ratio + z), TINY)
+    below = np.sqrt(2.0 / np.pi) / erfcx(-np.minimum(z, 0.0) / np.sqrt(2.0))
+    ratio = np.where(z < 0, below, np.exp(-0.5 * z * z - 0.5 * np.log(2.0 * np.pi) - value))
+    # Far out both cancel: the asymptotic series of Mills' ratio (Abramowitz & Stegun 26.2.12).
+    square = 1.0 / np.maximum(z * z, _MILLS**2)
+    series = 1.0 - square * (2.0 - square * (10.0 - square * (74.0 - square * 706.0)))
+    beyond = np.where(z < -_MILLS, np.sqrt(square) * series, ratio + z)
+    return value, sign * ratio, np.maximum(ratio * beyond, TINY)
 
 
 def _count(eta: np.ndarray) -> np.ndarray:

@@ -116,6 +116,10 @@ class Multinomial(Likelihood):
     ) -> Response:
         return Response.of(y, weights, classes=self.classes, keep=keep)
 
+    def start(self, response: Response) -> np.ndarray:
+        counts = np.maximum(response.classes, 0.5)
+        return np.asarray(np.log(counts[1:] / counts[0]))
+
     def null(self, response: Response, has_constant: bool) -> float:
         if not has_constant:
             return -response.count * float(np.log(self.classes))

@@ -151,16 +151,24 @@ def given_regression(
     model.df_model = float(rank - int(model.k_constant))
     model.df_resid = df_resid
     model.normalized_cov_params = covariance
-    model.pinv_wexog = covariance @ np.asarray(model.wexog).T
+    wexog, inverse = np.asarray(model.wexog), moments.inverse.astype(np.float64)
+    # In this order the digits of the columns' condition are lost once, not twice.
+    model.pinv_wexog = covariance @ wexog.T if together else inverse @ (inverse.T @ wexog.T)
     model.wexog_singular_values = np.linalg.svd(moments.design.astype(np.float64), compute_uv=False)
+    # Sandwiches of pinv_wexog are statsmodels' own; others it makes in the columns' own units.
+    own = cov_type.startswith(("HC", "fixed", "nonrobust")) or together
     results = kind(
         model,
         params,
         normalized_cov_params=covariance,
         scale=scale,
-        cov_type=cov_type,
-        cov_kwds=dict(cov_kwds or {}),
+        cov_type=cov_type if own else "nonrobust",
+        cov_kwds=dict(cov_kwds or {}) if own else {},
     )
+    if not own:
+        scores = wexog * (np.asarray(model.wendog) - wexog @ params)[:, None]
+        for name, value in _robust(scores, moments, cov_type, cov_kwds or {}).items():
+            setattr(results, name, value)
     results._astray, results._label = astray, label
     # The constructor drops the scale it is given and would sum rounded residuals again.
     results._cache["ssr"] = rss
@@ -208,7 +216,7 @@ def likelihood_results(
     robust = {}
     if cov_type != "nonrobust":
         scores = _scores(likelihood, exog.to_numpy(), y, params)
-        robust = _robust(scores, moments.covariance, cov_type, cov_kwds or {})
+        robust = _robust(scores, moments, cov_type, cov_kwds or {})
     results = given_likelihood(
         results_kind,
         model,
@@ -306,21 +314,27 @@ def _scores(
 
 
 def _robust(
-    scores: np.ndarray, covariance: np.ndarray, cov_type: str, cov_kwds: dict[str, Any]
+    scores: np.ndarray, moments: Moments, cov_type: str, cov_kwds: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what statsmodels sets on results with a robust covariance.
 
-    From the scores and a covariance that is known, as for a linear model: statsmodels would
-    invert the information in the columns' own units, and none of a rank-deficient design.
+    Its sandwich is made in a basis in which the columns are orthonormal: in the columns' own units
+    it would lose twice the digits of their condition, and statsmodels would invert the information
+    there, and none of a rank-deficient design.
     """
     if cov_type == "fixed scale":
         raise ValueError("cov_type 'fixed scale' is for a regression with a residual variance")
-    model = SimpleNamespace(wexog=scores)
+    back = moments.inverse.astype(np.float64)
+    inside = scores @ back
     found = SimpleNamespace(
-        model=model, wresid=np.ones(len(scores)), normalized_cov_params=covariance
+        model=SimpleNamespace(wexog=inside),
+        wresid=np.ones(len(scores)),
+        normalized_cov_params=np.eye(inside.shape[1]),
     )
     get_robustcov_results(found, cov_type, use_self=True, **{"use_t": False, **cov_kwds})
-    return {name: one for name, one in vars(found).items() if name not in ("model", "wresid")}
+    found.cov_params_default = back @ found.cov_params_default @ back.T
+    own = ("model", "wresid", "normalized_cov_params")
+    return {name: one for name, one in vars(found).items() if name not in own}
 
 
 def adjust_nothing(results: Any) -> None:

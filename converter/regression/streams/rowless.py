@@ -24,7 +24,7 @@ from converter.regression.likelihood_overrides import (
     GivenPoissonResults,
     GivenProbitResults,
 )
-from converter.regression.moments import Moments
+from converter.regression.moments import Moments, triangular
 from converter.regression.overrides import Given, GivenOLSResults, GivenWLSResults
 from converter.regression.pinned import (
     KINDS,
@@ -232,13 +232,13 @@ def ols_results(
     nobs, rss = response.count, moments.total
     results = given_regression(kind, model, params, moments, rss, nobs, **given)
     _without_rows(model, header)
-    fitted = moments.design @ params
+    # Triangular, the first axis is that of the constant.
+    fitted = triangular(moments.design) @ params
     half = nobs / 2.0
     results._cache |= {
         "nobs": float(nobs),
         "centered_tss": response.squares,
         "uncentered_tss": response.about_zero,
-        # The first axis of the triangle is that of the constant.
         "ess": float(fitted[int(header.has_constant) :] @ fitted[int(header.has_constant) :]),
         "llf": -half * np.log(2.0 * np.pi * rss / nobs) - half + 0.5 * response.log_weights,
     }
@@ -318,8 +318,7 @@ def _without_rows(model: Any, header: Header) -> None:
     model.endog = model.wendog = model.data.endog = model.data.orig_endog = vector
     if isinstance(model, (OLS, WLS)):
         model.pinv_wexog, model.nobs = NoRows(width, nobs), float(nobs)
-        if header.weighted:
-            model.weights = vector
+        model.weights = vector
 
 
 def _set(results: Any, robust: Mapping[str, Any]) -> None:

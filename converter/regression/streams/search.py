@@ -18,10 +18,12 @@ from converter.regression.streams.rows import Rows, Seen
 _SMALL, _SAME = 1e-6, 1e-9
 # Gain beside what remains, beyond which the latter is known by too few digits.
 _DROWNED = 1e3
+# Passes that bring such digits back, at most.
+_REFINED = 4
 # Half the squared decrement below which a full step is always right.
 _CLOSE_BY = 1e-2
 # Passes after which there is no optimum to be found, and parts of a step that are tried.
-_MOST, _SHORTEST = 40, 1e-4
+_MOST, _SHORTEST = 25, 1e-9
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
     """
     if rows.likelihood.scaled:
         return _least_squares(rows, start, passes)
-    at, tangent = start, start.moments.tangent
+    at, tangent = _nearer(rows, start), start.moments.tangent
     for iteration in range(1, _MOST + 1):
         step = at.moments.step
         size = size_of(step, at.moments)
@@ -82,6 +84,22 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
     return Found(Optimum(at.params, at.moments, False, iteration, True), at, True, size)
 
 
+def _nearer(rows: Rows, start: Seen) -> Seen:
+    """Return where the search begins: at the network, unless no model at all is better.
+
+    Newton's method finds no way back from far out, as from columns in units that are not the
+    network's.
+    """
+    response, has_constant = rows.response, rows.reader.has_constant
+    null = rows.likelihood.null(response, has_constant)
+    if start.moments.tangent is not None or start.moments.value >= null:
+        return start
+    params = np.zeros_like(start.params).reshape(rows.equations, -1)
+    if has_constant:
+        params[:, 0] = rows.likelihood.start(response)
+    return rows.at(params.ravel())
+
+
 def _stepped(rows: Rows, at: Seen, step: np.ndarray, passes: int | None) -> Seen | None:
     """Return the state after a step, or the part of it that gains; None if none does."""
     scale = 1.0
@@ -99,19 +117,21 @@ def _stepped(rows: Rows, at: Seen, step: np.ndarray, passes: int | None) -> Seen
 
 
 def _least_squares(rows: Rows, start: Seen, passes: int | None) -> Found:
-    """Return the exact estimate, which one pass gives; another where digits were lost."""
-    moments, step = start.moments, start.moments.step
-    size = size_of(step, moments) / max(np.sqrt(moments.remainder / rows.count), 1e-300)
-    drowned = moments.gain > _DROWNED * moments.remainder
-    wanted = drowned and (passes is None or rows.passes < passes)
-    if wanted or rows.robust or rows.reader.groups:
-        reached = rows.at(start.params + step)
-        moments = replace(reached.moments, tangent=moments.tangent)
-        params = reached.params + moments.step
-        there = replace(moments, factor=_solved(moments))
-        return Found(Optimum(params, there, True, 2), replace(reached, moments=there), True, size)
+    """Return the exact estimate, which one pass gives; more where digits were lost."""
+    at, moments = start, start.moments
+    size = size_of(moments.step, moments) / max(np.sqrt(moments.remainder / rows.count), 1e-300)
+    robust = rows.robust or bool(rows.reader.groups)
+    for refined in range(_REFINED):
+        drowned = moments.gain > _DROWNED * moments.remainder
+        allowed = passes is None or rows.passes < passes
+        if not (drowned and allowed) and not (robust and not refined):
+            break
+        at = rows.at(at.params + moments.step)
+        moments = replace(at.moments, tangent=start.moments.tangent)
     there = replace(moments, factor=_solved(moments))
-    return Found(Optimum(start.params + step, there, True, 1), start, not step.any(), size)
+    optimum = Optimum(at.params + moments.step, there, True, 1 + (at is not start))
+    seen = replace(at, moments=there)
+    return Found(optimum, seen, at is not start or not moments.step.any(), size)
 
 
 def _solved(moments: Moments) -> np.ndarray:

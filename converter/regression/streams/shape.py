@@ -9,6 +9,8 @@ from scipy import stats
 
 # Residuals below which the test of normality is none.
 _FEW = 8
+# numpy's numbers overflow to infinity, where Python's raise.
+_ZERO = np.float64(0.0)
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,23 @@ class Shape:
     """
 
     count: int = 0
-    mean: float = 0.0
-    sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    steps: float = 0.0
-    first: float = 0.0
-    last: float = 0.0
+    mean: np.float64 = _ZERO
+    sums: tuple[np.float64, np.float64, np.float64] = (_ZERO, _ZERO, _ZERO)
+    steps: np.float64 = _ZERO
+    first: np.float64 = _ZERO
+    last: np.float64 = _ZERO
 
     @classmethod
     def of(cls, residual: np.ndarray) -> Shape:
         """Return the state of some residuals, one at least."""
-        mean = float(residual.mean())
-        away = residual - mean
-        square = away * away
-        steps = np.diff(residual)
-        return cls(
-            len(residual),
-            mean,
-            (float(square.sum()), float(square @ away), float(square @ square)),
-            float(steps @ steps),
-            float(residual[0]),
-            float(residual[-1]),
-        )
+        with np.errstate(all="ignore"):  # what overflows here is refused by the columns' sizes
+            mean = residual.mean()
+            away = residual - mean
+            square = away * away
+            steps = np.diff(residual)
+            second, third, fourth = map(np.float64, (square.sum(), square @ away, square @ square))
+            moved, ends = np.float64(steps @ steps), (residual[0], residual[-1])
+            return cls(len(residual), mean, (second, third, fourth), moved, *ends)
 
     def merge(self, other: Shape) -> Shape:
         """Return the state of these residuals and those that follow them.
@@ -58,6 +56,10 @@ class Shape:
         """
         if not self.count or not other.count:
             return self if self.count else other
+        with np.errstate(all="ignore"):
+            return self._merged(other)
+
+    def _merged(self, other: Shape) -> Shape:
         n, m = self.count, other.count
         total, apart = n + m, other.mean - self.mean
         (a2, a3, a4), (b2, b3, b4) = self.sums, other.sums

@@ -100,7 +100,7 @@ class Groups:
             grown = np.zeros((max(count, 2 * len(self.sums)), width))
             grown[: len(self.sums)] = self.sums
             self.sums = grown
-        self.sums[places] += sums
+        np.add.at(self.sums, places, sums)  # labels may be equal: 0 and -0
 
     @property
     def count(self) -> int:
