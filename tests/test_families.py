@@ -593,3 +593,15 @@ def test_too_large_a_program_is_no_proof_of_an_optimum(monkeypatch):
     assert not made.optimality.converged
     (said,) = [one for one in made.caveats if one.topic == "separation"]
     assert "not proved" in said
+
+
+def test_information_of_probit_far_out():
+    """Against Laplace's continued fraction of Mills' ratio, in which nothing cancels."""
+    from converter.regression.families import PROBIT
+
+    for t in (5.0, 49.0, 51.0, 300.0, 3000.0, 1e4):
+        beyond = 0.0
+        for term in range(2000, 0, -1):
+            beyond = term / (t + beyond)
+        found = PROBIT.parts(np.ones(1), np.array([-t]))[2][0]
+        assert found == pytest.approx((t + beyond) * beyond, rel=2e-12)

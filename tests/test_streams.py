@@ -354,8 +354,11 @@ def test_separated_classes(tmp_path):
     assert not streamed.optimality.converged
     assert "separation" in [one.topic for one in streamed.caveats]
     assert np.isnan(streamed.tidy()["optimum"]).all()
-    quiet = converter.convert(model, _parquet(table, tmp_path), "y", memory=0, passes=1)
-    assert quiet.passes == 1
+    # So few rows are all looked at, and what tells them apart is named.
+    held = converter.convert(model, table, "y")
+    assert [*map(str, streamed.caveats[:-1])] == [*map(str, held.caveats)]
+    assert "no optimum was found" in str(streamed.caveats[-1])
+    assert streamed.passes < 30
 
 
 def test_restricted(folder, tmp_path):
@@ -385,6 +388,9 @@ def test_one_step_and_more(folder):
         assert passes is None or made.passes <= passes
         off.append(float(np.abs((made.refit.params - best) / errors).max()))
         assert ("one step" in str(made.caveats[-1])) == (passes is not None)
+        assert made.refit.mle_retvals["converged"] == (passes is None)
+        assert ("one step" in str(made.refit.summary()).replace("\n", " ")) == (passes is not None)
+        assert made.refit.llf == pytest.approx(held.refit.llf, rel=1e-3 if passes == 1 else 1e-6)
     assert 1.0 > off[0] > off[1] > off[2]
     assert off[-1] < 1e-9
     ols = converter.convert(_model("OLS"), folder / "t.parquet", "y_OLS", memory=0)
@@ -526,11 +532,13 @@ def test_missing_and_infinite_values(tmp_path):
     assert held.nobs == streamed.nobs == N - 5
     assert held.dropped == streamed.dropped == 5
     _same_results(held.results, streamed.results, "OLS")
-    table.loc[44, "b"] = np.inf
-    with pytest.raises(converter.DataError, match="infinite values in b"):
-        converter.convert(
-            _model("OLS"), _parquet(table, tmp_path), "y_OLS", missing="drop", memory=0
-        )
+    table.loc[[44, 46], "b"] = np.inf
+    path = _parquet(table, tmp_path)
+    for data, more in ((table, {}), (path, {"memory": 0})):
+        with pytest.raises(converter.DataError, match=r"infinite values in b \(2\); correct them"):
+            converter.convert(_model("OLS"), data, "y_OLS", **more)
+        made = converter.convert(_model("OLS"), data, "y_OLS", **given, **more)
+        assert (made.nobs, made.dropped) == (N - 7, 7)
 
 
 def test_files_cut_short_are_named(folder, tmp_path):
@@ -697,3 +705,263 @@ def test_shapes_merge():
 def test_rows_at_once():
     assert sources.rows_at_once(10) == 1 << 14
     assert sources.rows_at_once(10_000) == 1 << 10
+
+
+# What testers found -------------------------------------------------------------------------------
+
+
+def test_labels_of_groups_may_be_equal(tmp_path):
+    zeros = R.integers(0, 20, N) * 1.0
+    zeros[zeros < 3] = 0.0
+    zeros[(zeros == 0) & (R.random(N) < 0.5)] = -0.0
+    repeated = pa.DictionaryArray.from_arrays(
+        pa.array(R.integers(0, 4, N), pa.int32()), ["u", "u", "v", "w"]
+    )
+    table = pa.Table.from_pandas(TABLE).append_column("z", pa.array(zeros))
+    table = table.append_column("d", repeated)
+    for groups in ("z", "d"):
+        given = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+        held = converter.convert(_model("OLS"), table, "y_OLS", **given)
+        streamed = converter.convert(
+            _model("OLS"), table.to_reader(100), "y_OLS", memory=0, **given
+        )
+        _same_results(held.results, streamed.results, "OLS")
+
+
+def test_sums_of_squares_of_dependent_columns(tmp_path):
+    for noise in (0.0, 1e-6):
+        table = TABLE.assign(c=2.0 * TABLE.a - TABLE.b + noise * R.normal(size=N))
+        model = affine(np.array([0.5, -0.02, 0.2]) * 1e6, 1.0, names=NAMES)
+        path = _parquet(table, tmp_path)
+        streamed = converter.convert(model, path, "y_OLS", memory=0)
+        refit = streamed.refit
+        assert refit.ess + refit.ssr == pytest.approx(refit.centered_tss, rel=1e-6)
+        held = converter.convert(model, table, "y_OLS")
+        assert refit.fvalue == pytest.approx(held.refit.fvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["Logit", "Probit", "Poisson"])
+def test_networks_of_other_units_find_their_way(kind, tmp_path):
+    x = R.normal(50.0, 10.0, N)
+    y = {"Poisson": R.poisson(np.exp((x - 50.0) / 10.0)) * 1.0}.get(
+        kind, (R.random(N) < 1.0 / (1.0 + np.exp((50.0 - x) / 10.0))) * 1.0
+    )
+    table = pd.DataFrame({"x": x, "y": y})
+    model = affine([1.0], 0.0, names=["x"], **LINKS[kind])
+    held = converter.convert(model, table, "y")
+    streamed = converter.convert(model, _parquet(table, tmp_path), "y", memory=0)
+    assert streamed.optimality.converged
+    _close(streamed.refit.params, held.refit.params, 1e-7)
+    _close(streamed.refit.bse, held.refit.bse, 1e-7)
+    assert streamed.passes < 20
+
+
+def test_counts_in_the_hundred_thousands(tmp_path):
+    table = TABLE.assign(y=R.poisson(1e5 * np.exp(0.1 * TABLE.a)) * 1.0)
+    model = affine([0.0, 0.0, 0.0], 0.0, names=NAMES, **LINKS["Poisson"])
+    streamed = converter.convert(model, _parquet(table, tmp_path), "y", memory=0)
+    assert streamed.refit.params.iloc[1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_numbers_of_several_widths_in_a_folder(tmp_path):
+    import decimal
+
+    a, b = R.integers(0, 100, N), R.normal(size=N)
+    y = 0.1 * a + 2.0 * b + R.normal(size=N)
+    model = affine([0.1, 2.0], 0.0, names=["a", "b"])
+    halves = (slice(0, 1000), slice(1000, N))
+    firsts = {
+        "decimal": pa.array([decimal.Decimal(int(i)) for i in a[:1000]], pa.decimal128(5, 0)),
+        "int": pa.array(a[:1000], pa.int32()),
+        "float": pa.array(a[:1000] * 1.0, pa.float32()),
+        "null": pa.nulls(1000),
+    }
+    for name, first in firsts.items():
+        (tmp_path / name).mkdir()
+        for place, (rows, column) in enumerate(
+            zip(halves, (first, pa.array(a[halves[1]] + 0.1)), strict=True)
+        ):
+            part = pa.table({"a": column, "b": b[rows], "y": y[rows]})
+            pq.write_table(part, tmp_path / name / f"{place}.parquet")
+        whole = pd.DataFrame({"a": np.r_[a[:1000] * 1.0, a[1000:] + 0.1], "b": b, "y": y})
+        if name == "null":
+            whole = whole[1000:]
+        held = converter.convert(model, whole, "y")
+        for memory in (0, None):
+            made = converter.convert(model, tmp_path / name, "y", memory=memory, missing="drop")
+            _same_results(held.results, made.results, "OLS")
+
+
+def test_ids_of_sixteen_digits_in_csv_files(tmp_path):
+    table = TABLE.assign(g=2**53 + R.integers(0, 40, N), late="7")
+    table.loc[N - 5 :, "late"] = "x9"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    for groups in ("g", "late"):
+        given = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+        held = converter.convert(_model("OLS"), tmp_path / "t.csv", "y_OLS", **given)
+        streamed = converter.convert(_model("OLS"), tmp_path / "t.csv", "y_OLS", memory=0, **given)
+        _same_results(held.results, streamed.results, "OLS")
+    where = f"g = {2**53 + 1}"
+    held = converter.convert(_model("OLS"), tmp_path / "t.csv", "y_OLS", where=where)
+    streamed = converter.convert(_model("OLS"), tmp_path / "t.csv", "y_OLS", where=where, memory=0)
+    assert held.nobs == streamed.nobs
+
+
+def test_what_changes_type_in_a_csv_file_is_named(tmp_path):
+    lines = ["a,b,c,y", *(f"{i % 7},{i % 5},{i % 3 + 0.5},{i % 11}" for i in range(400_000))]
+    lines[-3] = "1,many,0.5,3"
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    with pytest.raises(converter.DataError, match=r"the column 'b' holds an invalid value 'many'"):
+        converter.convert(_model("OLS"), tmp_path / "t.csv", "y", memory=0)
+
+
+def test_wide_columns_that_are_not_wanted_are_not_read(tmp_path, monkeypatch):
+    table = pa.Table.from_pandas(TABLE)
+    pq.write_table(table, tmp_path / "t.parquet")
+    asked = set()
+    own = pq.ParquetFile.iter_batches
+
+    def spied(self, *args, columns=None, **more):
+        asked.update(columns)
+        return own(self, *args, columns=columns, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spied)
+    converter.convert(_model("OLS"), tmp_path / "t.parquet", "y_OLS", memory=0)
+    converter.convert(_model("OLS"), tmp_path / "t.parquet", "y_OLS")
+    assert asked == {*NAMES, "y_OLS"}
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "fifo")
+    for memory in (0, None):
+        with pytest.raises(converter.DataError, match="there is no such file"):
+            converter.convert(_model("OLS"), tmp_path / "fifo", "y_OLS", memory=memory)
+
+
+def test_a_table_that_changed_since(folder, tmp_path):
+    import shutil
+
+    path = tmp_path / "t.parquet"
+    shutil.copy(folder / "t.parquet", path)
+    made = converter.convert(_model("OLS"), path, "y_OLS", memory=0)
+    pq.write_table(pq.read_table(path).slice(0, 4000), path)
+    with pytest.raises(ValueError, match="has changed since it was converted"):
+        made.refit.summary()
+    path.unlink()
+    with pytest.raises(ValueError, match="has changed since it was converted"):
+        made.refit.summary()
+    made.refit.save(tmp_path / "r.pickle")
+    import statsmodels.api as sm
+
+    shown = str(sm.load(tmp_path / "r.pickle").summary())
+    assert "Durbin-Watson:                     nan" in shown
+    assert "R-squared" in str(made.results.summary())
+
+
+def test_readers_that_break_their_word(tmp_path):
+    table = pa.Table.from_pandas(TABLE[[*NAMES, "y_OLS"]], preserve_index=False)
+
+    def batches(fails):
+        for place, batch in enumerate(table.to_batches(max_chunksize=1000)):
+            if place == 3 and fails:
+                raise RuntimeError("source went away")
+            yield batch.set_column(0, "a", batch["a"].cast(pa.float32())) if place == 3 else batch
+
+    for fails, message in ((False, "batch 4 has other columns, or types"), (True, "went away")):
+        reader = pa.RecordBatchReader.from_batches(table.schema, batches(fails))
+        with pytest.raises(converter.DataError, match=message) as error:
+            converter.convert(_model("OLS"), reader, "y_OLS", memory=0)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [1e100, 1e200, 1e300, 1e-160])
+def test_numbers_whose_squares_are_none(size, tmp_path):
+    table = TABLE.assign(a=TABLE.a * size)
+    path = _parquet(table, tmp_path)
+    for data, more in ((table, {}), (path, {"memory": 0})):
+        if size in (1e100,):
+            converter.convert(_model("OLS"), data, "y_OLS", **more).results.summary()
+            continue
+        with pytest.raises(converter.DataError, match="'a' holds numbers whose squares"):
+            converter.convert(_model("OLS"), data, "y_OLS", **more)
+
+
+def test_folders_with_links_and_other_files(folder, tmp_path):
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "0.parquet").write_bytes((folder / "t.parquet").read_bytes())
+    (tmp_path / "loop" / "again").symlink_to(tmp_path / "loop")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "0.parquet").write_bytes((folder / "t.parquet").read_bytes())
+    (tmp_path / "mixed" / "1.csv").write_bytes((folder / "t.csv").read_bytes())
+    for name, message in (
+        ("loop", "holds some file twice"),
+        ("empty", "holds no Parquet file"),
+        ("mixed", r"1\.csv: cannot be read as a table.*a folder holds Parquet files only"),
+    ):
+        for memory in (0, None):
+            with pytest.raises(converter.DataError, match=message) as error:
+                converter.convert(_model("OLS"), tmp_path / name, "y_OLS", memory=memory)
+            assert str(error.value).count(str(tmp_path)) == 1
+
+
+def test_partitions_by_fractions(tmp_path):
+    table = TABLE.assign(a=R.choice([0.25, -1.5, 3.0], N))
+    ds.write_dataset(
+        pa.Table.from_pandas(table, preserve_index=False),
+        tmp_path / "p",
+        format="parquet",
+        partitioning=["a"],
+        partitioning_flavor="hive",
+    )
+    held = converter.convert(_model("OLS"), table, "y_OLS")
+    for memory in (0, None):
+        made = converter.convert(_model("OLS"), tmp_path / "p", "y_OLS", memory=memory)
+        _same_results(held.results, made.results, "OLS")
+
+
+def test_groups_that_are_regressors_and_hc3_behind_a_link(tmp_path):
+    table = TABLE.assign(a=np.round(TABLE.a))
+    path = _parquet(table, tmp_path)
+    given = {"cov_type": "cluster", "cov_kwds": {"groups": "a"}}
+    held = converter.convert(_model("OLS"), table, "y_OLS", **given)
+    streamed = converter.convert(_model("OLS"), path, "y_OLS", memory=0, **given)
+    _same_results(held.results, streamed.results, "OLS")
+    held, streamed = _both("Logit", path, cov_type="HC3")
+    _same_results(held.results, streamed.results, "Logit")
+
+
+def test_passes_bound_robust_covariances_too(folder):
+    made = converter.convert(
+        _model("OLS"), folder / "t.parquet", "y_OLS", memory=0, cov_type="HC1", passes=1
+    )
+    assert made.passes == 1
+    assert "made of the network's residuals" in str(made.caveats[-1])
+    given = {"cov_type": "cluster", "cov_kwds": {"groups": "shop"}}
+    for passes in (1, 2, 3):
+        made = converter.convert(
+            _model("Logit"), folder / "t.parquet", "y_Logit", memory=0, passes=passes, **given
+        )
+        assert made.passes == passes
+        assert np.isfinite(made.refit.bse).all()
+
+
+def test_sandwiches_keep_their_digits(tmp_path):
+    """Of ill-conditioned columns, in memory and streamed, against extended precision."""
+    x = R.normal(100.0, 0.027, 9000)
+    table = pd.DataFrame({"x": x, "y": (R.random(9000) < 0.5) * 1.0, "g": R.integers(0, 40, 9000)})
+    model = affine([0.5], -50.0, names=["x"], **LINKS["Logit"])
+    X = np.column_stack([np.ones(9000), x]).astype(np.longdouble)
+    p = 1.0 / (1.0 + np.exp(-(X @ np.array([-50.0, 0.5], np.longdouble))))
+    scores = X * (table.y.to_numpy() - p)[:, None]
+    W = X.T @ (X * (p * (1 - p))[:, None])
+    bread = np.array([[W[1, 1], -W[0, 1]], [-W[1, 0], W[0, 0]]])
+    bread /= W[0, 0] * W[1, 1] - W[0, 1] ** 2
+    sums = np.stack([scores[table.g == g].sum(axis=0) for g in range(40)])
+    factor = 40.0 / 39.0 * (9000.0 - 1.0) / (9000.0 - 2.0)
+    want = np.sqrt(np.diag(bread @ (sums.T @ sums) @ bread) * factor).astype(float)
+    given = {"cov_type": "cluster", "cov_kwds": {"groups": "g"}}
+    for data, more in ((table, {}), (_parquet(table, tmp_path), {"memory": 0})):
+        _close(converter.convert(model, data, "y", **given, **more).results.bse, want, 1e-10)

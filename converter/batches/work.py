@@ -328,6 +328,9 @@ def _local(path: str) -> Iterator[str]:
     if "://" not in path:
         yield path
         return
+    if path.startswith("file://") and os.path.isdir(path.removeprefix("file://")):
+        yield path.removeprefix("file://")
+        return
     import fsspec
 
     try:

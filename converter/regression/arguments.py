@@ -10,7 +10,7 @@ import numpy as np
 
 from converter.errors import DataError
 from converter.regression.families import COVARIANCES, OWN_COVARIANCES, SETTINGS
-from converter.regression.tables import is_missing, listed, load
+from converter.regression.tables import is_missing, listed, load, ungrouped
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,7 @@ def _columns(
             if not there.any():
                 raise DataError(f"{what} has no values")
             if missing != "drop":
-                raise DataError(
-                    f"{what} has missing values; fill them in, or leave those rows out with "
-                    "missing='drop' (--missing drop)"
-                )
+                raise ungrouped(what, int((~there).sum()), table.source)
             whole = there if whole is None else whole & there
             # Such rows are left out.
             ways[place] = np.array(np.where(there, way, way[there][:1]).tolist())

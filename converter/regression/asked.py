@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -56,12 +56,12 @@ class Asked:
         source = None if is_small(data, room) else source_of(data)
         if source is None:
             return self._on(load(data, where))
-        if fits(source, source.schema.names, where, room):
-            return self._on(source.whole(where))
         streamed = self._on(source)
         needed = streamed.needed
-        if needed and fits(source, needed, where, room):
+        if source.typed and needed and fits(source, needed, where, room):
             return self._on(source.table(source.all(where, needed)))
+        if fits(source, source.schema.names, where, room):
+            return self._on(source.whole(where))
         return streamed
 
     def _on(self, data: Any) -> Asked:
@@ -101,6 +101,13 @@ class Asked:
                 request.cov_type, request.cov_kwds, request.data, request.missing
             )
             request = replace(request, cov_kwds=kwds, complete=complete)
+        # Groups may be told by a regressor.
+        chosen = list(self.parts[0][1].columns)
+        if isinstance(request.features, Mapping):
+            chosen = list(request.features.values())
+        elif request.features is not None:
+            chosen = list(map(str, request.features))
+        beside = [name for name in beside if name not in chosen]
         if len(self.parts) == 1:
             return [make(choose(self.parts[0][1], self.family), request, self.target, beside)]
         targets = targets_of(self.target, [name for name, _ in self.parts])

@@ -11,7 +11,6 @@ from converter.errors import DataError, printable
 from converter.regression.arguments import kept_of
 from converter.regression.caveats import Caveat, network, rows
 from converter.regression.conversion import Conversion
-from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum, compare, is_exact, optimum_of
 from converter.regression.passes import columns_of
@@ -195,7 +194,9 @@ def _estimated(
     optimum = optimum_of(likelihood, X, y, params, moments, one.design.weights)
     apart: list[int] = []
     if optimum.doubted:
-        found_apart = _apart(likelihood, X, y, moments.tangent)
+        from converter.regression.separation import separating
+
+        found_apart = separating(likelihood, X, y, moments.tangent)
         apart = found_apart or []
         optimum = replace(optimum, converged=optimum.converged and found_apart == [])
     variance, gain = 1.0, float("inf") if saturated and moments.hides_gradient else None
@@ -213,22 +214,6 @@ def _estimated(
         evaluated=not one.request.training_data,
     )
     return optimum, found, apart
-
-
-def _apart(
-    likelihood: Likelihood, X: np.ndarray, y: np.ndarray, tangent: np.ndarray | None
-) -> list[int] | None:
-    """Return the parameters that tell the outcomes apart; None if that is too much to find out."""
-    from converter.regression.separation import separating
-
-    if tangent is None:
-        return separating(likelihood, X, y)
-    if len(tangent) != X.shape[1]:  # several equations that share parameters
-        return None
-    places = separating(likelihood, X @ tangent, y)
-    if not places:
-        return places
-    return [int(one) for one in np.flatnonzero(np.abs(tangent[:, places]).max(axis=1) > 0)]
 
 
 def _rounding_caveats(

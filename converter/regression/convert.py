@@ -138,7 +138,8 @@ def convert(
             "restricted=True moves the network's weights: give the path of its file, not the "
             "folded model"
         )
-    if passes is not None and (not isinstance(passes, (int, np.integer)) or passes < 1):
+    whole = isinstance(passes, (int, np.integer)) and not isinstance(passes, bool)
+    if passes is not None and not (whole and passes >= 1):
         raise ValueError(f"passes must be a whole number, 1 or more, not {passes!r}")
     parts = each_of(_folded(model, output, signature), family)
     request = Request(

@@ -12,7 +12,7 @@ from converter.errors import DataError, printable
 from converter.model import AffineModel, names_its_inputs
 from converter.regression.arguments import Request
 from converter.regression.coding import Coding, code
-from converter.regression.tables import Table, is_missing, label_of, listed, load
+from converter.regression.tables import Table, infinite, is_missing, label_of, listed, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,14 +363,15 @@ def _complete(used: dict[str, np.ndarray], table: Table, missing: str) -> np.nda
         used = {
             name: v for name, v in used.items() if v.dtype.kind != "f" or not np.isfinite(v @ v)
         }
-    infinite = [name for name, v in used.items() if v.dtype.kind == "f" and np.isinf(v).any()]
-    if infinite:
-        raise DataError(f"{table.source}: infinite values in {listed(infinite)}")
+    endless = {name: np.isinf(v) for name, v in used.items() if v.dtype.kind == "f"}
+    beyond = {name: int(one.sum()) for name, one in endless.items() if one.any()}
+    if beyond and missing != "drop":
+        raise infinite(table.source, beyond)
     empty = {name: _missing(values) for name, values in used.items()}
     holes = {name: int(one.sum()) for name, one in empty.items()}
-    if not any(holes.values()):
+    if not any(holes.values()) and not beyond:
         return None
-    keep = ~np.any(list(empty.values()), axis=0)
+    keep = ~np.any([*empty.values(), *endless.values()], axis=0)
     if missing == "drop":
         return keep
     where = ", ".join(f"{printable(name, 60)} ({count})" for name, count in holes.items() if count)

@@ -85,6 +85,8 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
     _astray: str | None = None
     #: How the parameters came about, if not by a fit.
     _label: str | None = None
+    #: What the summary says of the parameters beside.
+    _note: str | None = None
     #: Whether the covariance is that of a restricted regression.
     _tied: bool = False
 
@@ -108,7 +110,7 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
         # Whoever opens the file need not have this package.
         kind = next(one for one in type(self).__mro__ if one.__module__.startswith("statsmodels."))
         self._own()
-        own = ("_astray", "_label", "_tied")
+        own = ("_astray", "_label", "_tied", "_note")
         state = {name: value for name, value in vars(self).items() if name not in own}
         if self._label:  # what statsmodels' own class shows of it, so that it stays told
             state["model"] = _labelled(self.model, self._label)
@@ -165,7 +167,9 @@ class Given(LikelihoodModelResults):  # type: ignore[misc]
                         cell.data = self._label
                     elif text == "converged:" and following is not None:
                         following.data = "not fitted"
-            shown.add_extra_txt([*filter(None, [shown.extra_txt]), _NOTE])
+        note = _NOTE if self._label else self._note
+        if note:
+            shown.add_extra_txt([*filter(None, [shown.extra_txt]), note])
         return shown
 
     def summary2(self, *args: Any, **kwargs: Any) -> Any:

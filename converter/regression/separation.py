@@ -21,7 +21,9 @@ _NAMED = 1e-3
 _FIRST, _ROUNDS = 2000, 50
 
 
-def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int] | None:
+def separating(
+    likelihood: Likelihood, X: np.ndarray, y: np.ndarray, tangent: np.ndarray | None = None
+) -> list[int] | None:
     """Return the parameters of a direction along which the likelihood never falls.
 
     Parameters
@@ -30,6 +32,8 @@ def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int
         Of classes or counts.
     X : ndarray, shape (n, p)
     y : ndarray, shape (n,)
+    tangent : ndarray, shape (p, k), optional
+        Directions in which the parameters of one equation can move, where these are not all.
 
     Returns
     -------
@@ -37,6 +41,12 @@ def separating(likelihood: Likelihood, X: np.ndarray, y: np.ndarray) -> list[int
         Places among the parameters; empty if there is no such direction. None if the program is
         too large to look for it.
     """
+    if tangent is not None:
+        if len(tangent) != X.shape[1]:  # several equations that share parameters
+            return None
+        along = separating(likelihood, X @ tangent, y)
+        reached = np.abs(tangent[:, along or []]).max(axis=1, initial=0.0) > 0
+        return along if not along else [int(one) for one in np.flatnonzero(reached)]
     lengths = np.abs(X).max(axis=0)
     rows, level = _constraints(likelihood, X / np.where(lengths > 0, lengths, 1.0), y)
     if rows.size > _LARGEST:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +126,8 @@ def plain_number(column: Any) -> bool:
     return str(kind) in _PLAIN
 
 
-_NOT_UTF8 = "holds text that is not in UTF-8; save the file in that encoding"
+#: What is said of text in another encoding.
+NOT_UTF8 = "holds text that is not in UTF-8; save the file in that encoding"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -132,6 +135,23 @@ def listed(names: Sequence[str]) -> str:
     shown = ", ".join(printable(name, 60) or "(unnamed)" for name in names[:_SHOWN])
     more = len(names) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown or "no columns"
+
+
+def infinite(source: str, counts: Mapping[str, int]) -> DataError:
+    """Return what is said of infinite values, which are so many in each column."""
+    shown = ", ".join(f"{printable(name, 60)} ({count})" for name, count in counts.items())
+    return DataError(
+        f"{source}: infinite values in {shown}; correct them, or leave those rows out with "
+        "missing='drop' (--missing drop)"
+    )
+
+
+def ungrouped(what: str, count: int, source: str) -> DataError:
+    """Return what is said where groups or times are missing."""
+    return DataError(
+        f"{source}: {what} has {count} missing values; fill them in, or leave those rows out with "
+        "missing='drop' (--missing drop)"
+    )
 
 
 def is_missing(value: Any) -> bool:
@@ -246,11 +266,43 @@ def dataset_of(path: Path, kind: str = "parquet") -> Any:
     """Return the files of a folder, perhaps partitioned, or one file, as a pyarrow Dataset."""
     from pyarrow import dataset
 
-    return dataset.dataset(path, format=kind, partitioning="hive")
+    found = dataset.dataset(path, format=kind, partitioning="hive")
+    text = _numbers_in_names(found) if kind == "parquet" and path.is_dir() else []
+    if not text:
+        return found
+    # Whole numbers are recognised, and no others.
+    fields = [
+        pa.field(one.name, pa.float64()) if one.name in text else one
+        for one in found.partitioning.schema
+    ]
+    partitioning = dataset.partitioning(pa.schema(fields), flavor="hive")
+    return dataset.dataset(path, format=kind, partitioning=partitioning)
+
+
+def _numbers_in_names(found: Any) -> list[str]:
+    """Return the columns of a folder's partitions that are numbers and were taken for text."""
+    from pyarrow import dataset
+
+    schema = getattr(found.partitioning, "schema", None) or pa.schema([])
+    text = {one.name for one in schema if one.type == pa.string()}
+    if not text:
+        return []
+    keys = [dataset.get_partition_keys(one.partition_expression) for one in found.get_fragments()]
+    return [name for name in sorted(text) if all(_is_fraction(one.get(name)) for one in keys)]
+
+
+def _is_fraction(text: Any) -> bool:
+    """Tell whether a text is a number that a double holds as it is written."""
+    try:
+        return text is None or float(text) == Decimal(text)
+    except (ValueError, ArithmeticError):
+        return False
 
 
 def reason(error: Exception) -> str:
     """Return the first line of an error."""
+    if "Python exception: " in str(error):  # of a reader that is written in Python
+        return printable(str(error).strip().splitlines()[-1])
     return printable(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
@@ -267,7 +319,8 @@ def head_of_file(path: Path) -> bytes | None:
         if path.is_dir():
             return None
         if not path.is_file():
-            raise DataError(f"{shown}: there is no such file")
+            hint = "; of URLs, batch reads tables" if re.match(r"[a-z]\w+:/", str(path)) else ""
+            raise DataError(f"{shown}: there is no such file{hint}")
         with path.open("rb") as file:
             head = file.read(1 << 16)
     except OSError as error:
@@ -296,7 +349,7 @@ def _file(path: Path) -> Table:
     except DataError:
         raise
     except UnicodeDecodeError:
-        raise DataError(f"{shown}: {_NOT_UTF8}") from None
+        raise DataError(f"{shown}: {NOT_UTF8}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{shown}: cannot be read as a table: {reason(error)}") from None
 
@@ -382,7 +435,7 @@ def check_encoding(schema: pa.Schema, source: str) -> None:
     """
     for name, kind in zip(schema.names, schema.types, strict=True):
         if kind == "binary":
-            raise DataError(f"{source}: column {printable(name)!r} {_NOT_UTF8}")
+            raise DataError(f"{source}: column {printable(name)!r} {NOT_UTF8}")
 
 
 def _csv(path: Path) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:

@@ -7,6 +7,7 @@ a column with a constant, or a combination of such, is refused.
 from __future__ import annotations
 
 import operator
+import re
 import string
 from collections.abc import Mapping
 from functools import lru_cache
@@ -30,6 +31,8 @@ def fill(template: str, fields: Mapping[str, Any]) -> str:
     ValueError
         If the template names a field that there is not.
     """
+    if re.search(r"['\"]\s*\{", template):
+        raise ValueError(f"where={template!r}: fields are quoted where they must be; write none")
     parts = []
     for text, name, spec, conversion in string.Formatter().parse(template):
         parts.append(text)

@@ -321,10 +321,17 @@ def rounding_caveats(gain: float, moved: Sequence[float]) -> list[Caveat]:
 
 def dropped_rows(count: int) -> Caveat:
     """Say how many rows were left out."""
-    return Caveat("dropped-rows", f"{count} rows with missing values were left out.")
+    return Caveat("dropped-rows", f"{count} rows with missing or infinite values were left out.")
 
 
-def streamed_caveats(likelihood: Likelihood, passes: int, last: float, there: bool) -> Caveat:
+def streamed_caveats(
+    likelihood: Likelihood,
+    passes: int,
+    last: float,
+    there: bool,
+    converged: bool,
+    robust: bool,
+) -> Caveat:
     """Say how the optimum was found on rows that were not kept.
 
     Parameters
@@ -336,16 +343,25 @@ def streamed_caveats(likelihood: Likelihood, passes: int, last: float, there: bo
         The last step of the search, in standard errors.
     there : bool
         Whether it was looked at where it led.
+    converged : bool
+        Whether there is an optimum.
+    robust : bool
+        Whether a covariance of scores was asked for.
     """
     often = "once" if passes == 1 else f"{passes} times"
     if likelihood.scaled:
         how = "the least-squares estimate is exact"
+        if robust and not there:
+            how += ", its robust covariance is made of the network's residuals"
+    elif not converged:
+        how = "no optimum was found"
     elif there:
         how = "the optimum was iterated until nothing changed"
     else:
         how = (
             f"the optimum is one step from where they were read last, of {last:.2g} standard "
-            "errors; more passes (passes=, --passes) make it exact"
+            "errors, and its standard errors are those there; more passes (passes=, --passes) "
+            "make it exact"
         )
     return Caveat(
         "streamed",

@@ -15,7 +15,6 @@ from converter.regression.conclude import (
     Estimate,
     caveats_of,
     check_rows,
-    check_size,
     parameters_of,
 )
 from converter.regression.conversion import Conversion
@@ -30,8 +29,14 @@ from converter.regression.streams.search import Found, search
 from converter.regression.streams.shape import Shape
 from converter.regression.streams.sources import quiet
 
+_ONE_STEP = (
+    "The coefficients are one step of {:.2g} standard errors from where the rows were read last; "
+    "standard errors are those there, and the log-likelihood is that of its parabola."
+)
 # Rows and numbers of which a linear program is asked whether outcomes can be told apart.
 _SAMPLE, _CELLS = 20_000, 1 << 21
+# Difference of sums of squares, beside these, that rounding makes.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +64,7 @@ class StreamedConversion(Conversion):
         assert self._response is not None
         assert self._start is not None
         assert self._found is not None
-        network = moments is self._moments
+        network = told[0] is not None
         seen = self._start if network else self._found.seen
         likelihood = self._likelihood
         header = rowless.Header(
@@ -84,9 +89,15 @@ class StreamedConversion(Conversion):
             if self._cov_type == "fixed scale":
                 given |= {"cov_type": self._cov_type, "cov_kwds": self._cov_kwds}
             exact = network or self._found.there
-            shape = (lambda: seen.state.shape) if exact else (lambda: self._shape_at(params))
+            shape = (
+                (lambda: seen.state.shape) if exact else (lambda: self._shape_at(params, moments))
+            )
             return rowless.ols_results(header, params, moments, shape, robust, **given)
-        given |= {"converged": search[0], "iterations": search[1]}
+        there = network or self._found.there
+        if not there:  # what is known of where the step leads
+            moments = replace(moments, value=moments.value + moments.gain / 2.0)
+            given["note"] = _ONE_STEP.format(self._found.last)
+        given |= {"converged": search[0] and there, "iterations": search[1]}
         close = seen.state.close
         return rowless.likelihood_results(
             header, likelihood, params, moments, self._null, close, robust, **given
@@ -99,14 +110,23 @@ class StreamedConversion(Conversion):
             return ()
         return self._class_labels() or tuple(range(len(self._outcomes) + 1))
 
-    def _shape_at(self, params: np.ndarray) -> Shape:
+    def _shape_at(self, params: np.ndarray, moments: Moments) -> Shape:
         """Return the shape of the residuals at other coefficients, for which a pass is made."""
         if self._rows is None:
             raise ValueError(
-                "the summary of the refit needs another pass over the rows, which a copy of a "
-                "conversion does not make: call refit.summary() before"
+                "the tests of the residuals in a summary of the refit need another pass over the "
+                "rows, which a copy of a conversion does not make: call refit.summary() before"
             )
-        return self._rows.at(params).state.shape
+        rows = self._rows
+        seen = rows.at(params) if rows.source.stamp == rows.stamp else None
+        squares = np.nan if seen is None else seen.moments.total
+        if not abs(squares - moments.total) <= _SAME * moments.total:
+            raise ValueError(
+                f"{rows.source.name}: has changed since it was converted, and the tests of the "
+                "residuals in a summary of the refit need its rows: convert it again"
+            )
+        assert seen is not None
+        return seen.state.shape
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_rows": None}
@@ -131,9 +151,6 @@ def conclude(
     """
     choice, design, request, rows = one.choice, one.design, one.request, one.rows
     likelihood, params = choice.likelihood, one.params
-    for name, reach in zip(one.terms, rows.reach, strict=True):
-        check_size(name, float(reach) * np.sqrt(rows.count))
-    check_size(design.target, float(np.sqrt(rows.response.about_zero)))
     start = one.start
     if restriction is not None:
         start = replace(start, moments=replace(start.moments, tangent=restriction.tangent))
@@ -143,8 +160,11 @@ def conclude(
     groups = _groups(one)
     found = search(rows, start, passes)
     optimum = found.optimum
+    apart: list[int] = []
     if optimum.doubted:
-        optimum = replace(optimum, converged=optimum.converged and _overlaps(one, moments))
+        places = _apart(one, moments)
+        apart = places or []
+        optimum = replace(optimum, converged=optimum.converged and places == [])
     saturated = restriction is None and moments.rank < parameters
     compared = compare(
         likelihood,
@@ -156,9 +176,11 @@ def conclude(
         evaluated=not request.training_data,
     )
     exact = likelihood.scaled and fits_exactly(optimum)
-    estimate = Estimate(moments, rows.columns, parameters, optimum, compared, [], exact)
+    estimate = Estimate(moments, rows.columns, parameters, optimum, compared, apart, exact)
     said = caveats_of(one, estimate, restriction, together, rounded, groups)
-    said.append(streamed_caveats(likelihood, rows.passes, found.last, found.there))
+    robust = rows.robust or bool(rows.reader.groups)
+    how = (found.last, found.there, optimum.converged, robust)
+    said.append(streamed_caveats(likelihood, rows.passes, *how))
     rows.watch = quiet
     return StreamedConversion(
         model=one.model,
@@ -189,18 +211,16 @@ def conclude(
     )
 
 
-def _overlaps(one: Streamed, moments: Moments) -> bool:
-    """Tell whether some rows prove that nothing tells the outcomes apart.
+def _apart(one: Streamed, moments: Moments) -> list[int] | None:
+    """Return the parameters that tell the outcomes apart; None if that is too much to find out.
 
-    What tells those of all rows apart tells those of any of them apart.
+    What tells those of all rows apart tells those of any of them apart: where it does not, a sample
+    proves that nothing does.
     """
-    width = len(one.params)
-    X, y = one.rows.sample(min(_SAMPLE, max(_CELLS // width, 1)))
-    if moments.tangent is not None:
-        if len(moments.tangent) != X.shape[1]:
-            return False
-        X = X @ moments.tangent
-    return separating(one.choice.likelihood, X, y) == []
+    count = min(_SAMPLE, max(_CELLS // len(one.params), 1))
+    X, y = one.rows.sample(count)
+    places = separating(one.choice.likelihood, X, y, moments.tangent)
+    return places if not places or len(y) == one.rows.count else None
 
 
 def _groups(one: Streamed) -> list[Caveat]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +23,7 @@ import pyarrow as pa
 from converter.errors import DataError, printable
 from converter.regression.streams.sources import MOST, Source, Wanted, cut, rows_at_once
 from converter.regression.tables import (
+    NOT_UTF8,
     STREAM,
     CsvDialect,
     Table,
@@ -55,7 +58,7 @@ def source_of(data: Any) -> Source | None:
     """
     if isinstance(data, (str, os.PathLike)):
         return _of_path(Path(data))
-    if hasattr(data, "dask") and hasattr(data, "to_delayed"):
+    if hasattr(data, "dask") and hasattr(data, "to_delayed") and hasattr(data, "columns"):
         from converter.regression.streams.partitions import Partitions
 
         return Partitions(data)
@@ -63,7 +66,8 @@ def source_of(data: Any) -> Source | None:
         return _Dataset("the dataset", data)
     held = hasattr(data, "num_rows") or hasattr(data, "iloc") or hasattr(data, "height")
     if not held and hasattr(data, "__arrow_c_stream__") and not hasattr(data, "collect_schema"):
-        return _Spooled(pa.RecordBatchReader.from_stream(data))
+        own = isinstance(data, pa.RecordBatchReader)
+        return _Spooled(data if own else pa.RecordBatchReader.from_stream(data))
     return None
 
 
@@ -72,7 +76,12 @@ def _of_path(path: Path) -> Source:
     head = head_of_file(path)
     with _Named(shown):
         if head is None or head[:4] == b"PAR1":
-            return _Dataset(shown, dataset_of(path))
+            found = dataset_of(path)
+            if len({os.path.realpath(file) for file in found.files}) < len(found.files):
+                raise DataError(f"{shown}: holds some file twice, through links; remove them")
+            if not found.files:
+                raise DataError(f"{shown}: holds no Parquet file")
+            return _Dataset(shown, found)
         if head[:6] == b"ARROW1":
             return _Dataset(shown, dataset_of(path, "ipc"))
         if head[:4] == STREAM:
@@ -105,6 +114,10 @@ class _Dataset(Source):
 
     label: str
     dataset: Any
+
+    @property
+    def stamp(self) -> object:
+        return _stamp(getattr(self.dataset, "files", []))
 
     @property
     def name(self) -> str:
@@ -173,11 +186,20 @@ class _Dataset(Source):
                     "must be those of the others"
                 )
             found = own.field(name).type
-            if _kind(found) != _kind(wanted):
+            if len({_kind(found), _kind(wanted), "null"}) > 2:
                 raise DataError(
                     f"{file}: the column {name!r} holds {found} here and {wanted} in the files "
                     "before it; write them in one type"
                 )
+
+
+def _stamp(files: Sequence[Any]) -> object:
+    """Return sizes and times of files; None if these cannot be had."""
+    try:
+        found = [os.stat(file) for file in files]
+    except OSError:
+        return None
+    return [(one.st_size, one.st_mtime_ns) for one in found]
 
 
 def _kind(type_: pa.DataType) -> str:
@@ -194,11 +216,16 @@ def _kind(type_: pa.DataType) -> str:
 def _pieces(
     fragment: Any, file: str, schema: pa.Schema, needed: Sequence[str], filtered: Any
 ) -> Iterator[pa.Table]:
-    """Yield a file's rows with the columns of its folder, in the types of the first file."""
+    """Yield a file's rows with the columns of its folder.
+
+    Numbers keep the width that they have there, which may be another in the next file.
+    """
     from pyarrow import dataset
 
     if isinstance(fragment, dataset.ParquetFileFragment):
-        chosen = fragment if filtered is None else fragment.subset(filtered, schema=schema)
+        chosen = fragment
+        if filtered is not None and _same_types(fragment.physical_schema, schema):
+            chosen = fragment.subset(filtered, schema=schema)
         found: Any = partial(_parquet, groups=[one.id for one in chosen.row_groups])
     elif isinstance(fragment, dataset.FileFragment) and fragment.format == dataset.IpcFileFormat():
         found = _ipc
@@ -211,7 +238,12 @@ def _pieces(
             if name in constant:
                 value = pa.scalar(constant[name], schema.field(name).type)
                 table = table.append_column(name, pa.repeat(value, len(table)))
-        yield table.cast(pa.schema([schema.field(one) for one in table.column_names]))
+        yield table
+
+
+def _same_types(one: pa.Schema, other: pa.Schema) -> bool:
+    """Tell whether the columns that both have are of the same types."""
+    return all(one.field(n).type == other.field(n).type for n in one.names if n in other.names)
 
 
 def _parquet(
@@ -252,12 +284,17 @@ def _scanned(
 ) -> Iterator[pa.Table]:
     """Yield rows of what pyarrow can scan and is neither."""
     count, size = 0, rows_at_once(len(needed))
+    batches = fragment.to_batches(schema=schema, columns=list(needed), batch_size=size)
     try:
-        for batch in fragment.to_batches(schema=schema, columns=list(needed), batch_size=size):
+        for batch in batches:
             yield pa.Table.from_batches([batch])
             count += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, f"what follows row {count:,}", error) from None
+    finally:  # a scan that is left before its end may crash later
+        with suppress(pa.ArrowException, OSError):
+            for _ in batches:
+                pass
 
 
 def _damaged(file: str, where: str, error: Exception) -> DataError:
@@ -290,10 +327,17 @@ class _Named:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UnicodeDecodeError):
+            raise DataError(f"{self.file}: {NOT_UTF8}") from None
         if isinstance(error, (pa.ArrowException, OSError)):
+            # The library names the file again, and more than once.
+            named = re.findall(r"'([^']*)'", reason(error))
+            files = [one for one in named if os.sep in one]
+            why = re.split(r"'[^']*': ", reason(error))[-1]
             raise DataError(
-                f"{self.file}: cannot be read as a table: {reason(error)}; the file is damaged or "
-                "cut short"
+                f"{printable(files[-1]) if files else self.file}: cannot be read as a table: "
+                f"{why.rstrip('.')}; the file is damaged, cut short or of another kind (a folder "
+                "holds Parquet files only)"
             ) from None
 
 
@@ -311,6 +355,14 @@ class _Csv(Source):
     dialect: CsvDialect
 
     @property
+    def typed(self) -> bool:
+        return False
+
+    @property
+    def stamp(self) -> object:
+        return _stamp([self.path])
+
+    @property
     def name(self) -> str:
         return printable(str(self.path))
 
@@ -321,12 +373,7 @@ class _Csv(Source):
             found = _csv_schema(self.path, self.dialect)
         check_encoding(found, self.name)
         refuse_repeats(found.names, self.name)
-        return pa.schema(
-            pa.field(one.name, pa.float64())
-            if pa.types.is_integer(one.type) or pa.types.is_null(one.type)
-            else one
-            for one in found
-        )
+        return found
 
     @property
     def size(self) -> int | None:
@@ -354,8 +401,7 @@ class _Csv(Source):
         from converter.regression.where import matching
 
         where = wanted.where
-        types = {name: self.schema.field(name).type for name in self.needed(wanted)}
-        types |= dict.fromkeys(wanted.text, pa.string())
+        types = {name: self._type(name, wanted) for name in self.needed(wanted)}
         count = 0
         try:
             with csv.open_csv(self.path, **self.dialect.options(types, only=True)) as reader:
@@ -366,9 +412,26 @@ class _Csv(Source):
                         table = matching(table, where, self.name)
                     yield from cut(table.select(list(wanted.columns)))
         except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}"
-            ) from None
+            raise self._unreadable(error, count) from None
+
+    def _type(self, name: str, wanted: Wanted) -> pa.DataType:
+        """Return what a column is read as; the first rows, which tell types, may mislead."""
+        found = self.schema.field(name).type
+        if name in wanted.text:
+            return pa.string()
+        whole = pa.types.is_integer(found) or pa.types.is_null(found)
+        return pa.float64() if name in wanted.numbers and whole else found
+
+    def _unreadable(self, error: Exception, count: int) -> DataError:
+        place = re.search(r"column #(\d+): .*?(invalid value '.*?')", str(error))
+        if place is None:
+            return DataError(f"{self.name}: cannot be read beyond row {count:,}: {reason(error)}")
+        name = self.schema.names[int(place[1])]
+        return DataError(
+            f"{self.name}: beyond row {count:,} the column {printable(name)!r} holds an "
+            f"{printable(place[2])}, while it began with {self.schema.field(name).type}; write it "
+            "in one type, or the table as Parquet"
+        )
 
 
 @dataclass(frozen=True)
@@ -385,6 +448,10 @@ class _IpcStream(Source):
     @property
     def name(self) -> str:
         return printable(str(self.path))
+
+    @property
+    def stamp(self) -> object:
+        return _stamp([self.path])
 
     @property
     def size(self) -> int | None:
@@ -442,14 +509,23 @@ class _Spooled(Source):
     @cached_property
     def _written(self) -> Source:
         self._folder = tempfile.TemporaryDirectory(prefix="converter-")
-        path = Path(self._folder.name, "rows.arrow")
+        path, number = Path(self._folder.name, "rows.arrow"), 0
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         try:
             with pa.ipc.new_file(path, self.schema, options=options) as file:
-                for batch in self._reader:
+                for number, batch in enumerate(self._reader, 1):
+                    if not batch.schema.equals(self.schema):
+                        raise DataError(
+                            f"{self.name}: batch {number} has other columns, or types, than it "
+                            "says that all have"
+                        )
                     file.write_batch(batch)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.name}: cannot be read: {reason(error)}") from None
+        except DataError:
+            raise
+        except Exception as error:  # it may be anything that whoever wrote the reader raises
+            raise DataError(
+                f"{self.name}: cannot be read beyond batch {number}: {reason(error)}"
+            ) from None
         return _Dataset(self.name, dataset_of(path, "ipc"))
 
     def count(self, where: str | None = None) -> int | None:

@@ -27,12 +27,12 @@ from converter.regression.response import Response
 from converter.regression.robust import MEstimator
 from converter.regression.streams.reading import OtherLabels, Reader, distinct
 from converter.regression.streams.rows import Rows, Seen
-from converter.regression.streams.sandwich import KINDS
+from converter.regression.streams.sandwich import ALIKE, KINDS
 from converter.regression.streams.sources import Source, Wanted, Watch
 from converter.regression.tables import NotNumeric, plain_number, table_of
 
 # Distinct labels of a response that are looked at.
-_LABELS = 1000
+_LABELS = 100_000
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ def draft(
         If an argument is not acceptable.
     """
     source = request.data
-    table = table_of(source.head(where), source.name)
+    # The columns without their rows: names and types are all that is looked at.
+    table = table_of(source.schema.empty_table(), source.name)
     target = str(target)
     weights = request.weights
     classes = tuple(classes_of(choice))
@@ -154,6 +155,7 @@ def draft(
         names=tuple(names),
         has_constant=True,
         where=where,
+        typed=source.typed,
         variables=tuple(model.variables) if model.categorical else (),
         classes=len(classes) if plain and classes == numbers_of(classes) else 0,
     )
@@ -209,7 +211,7 @@ def check(choice: Choice, request: Request, target: Any) -> None:
             f"a {likelihood.name} regression needs its rows in memory, and these are streamed: "
             f"{room}"
         )
-    if request.cov_type not in KINDS:
+    if request.cov_type not in KINDS + (() if likelihood.scaled else ALIKE):
         raise DataError(
             f"the {request.cov_type} covariance needs the rows in memory, and these are streamed: "
             f"{room}; or ask for {', '.join(KINDS[:1] + KINDS[2:])}"
@@ -281,9 +283,9 @@ def _survey(drawn: Draft, watch: Watch) -> Streamed:
     has_constant = choice.equations(coded)[2]
     reader = replace(reader, has_constant=has_constant)
     bare = Regression(choice, request, design, folded, has_constant)
-    robust = request.cov_type in ("HC0", "HC1")
+    robust = request.cov_type.startswith("HC")
     rows = Rows(source, reader, choice.likelihood, watch, robust, passes)
-    start = rows.survey(bare.params, drop)
+    start = rows.survey(bare.params, bare.terms, drop)
     if choice.likelihood.name == "poisson":
         check_counts(start.state.largest)
     check_response(choice, rows.response, reader.target, reader.weights is not None)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from converter.errors import DataError, printable
 from converter.regression.coding import Coding, matched
 from converter.regression.streams.sources import Wanted
-from converter.regression.tables import Table, is_missing, listed
+from converter.regression.tables import Table, infinite, is_missing, ungrouped
 from converter.variables import Variable
 
 
@@ -28,7 +28,7 @@ class Tally:
     Parameters
     ----------
     rows, incomplete : int
-        Rows read, and those of them that lack a value.
+        Rows read, and those of them that lack a value or hold an infinite one.
     missing, infinite : Counter
         By column, how many values are missing or infinite.
     ungrouped : Counter
@@ -48,27 +48,35 @@ class Tally:
         self.infinite.update(other.infinite)
         self.ungrouped.update(other.ungrouped)
 
-    def check(self, source: str, drop: bool) -> None:
+    def check(self, source: str, where: str | None, drop: bool) -> None:
         """Refuse what cannot be used.
+
+        Parameters
+        ----------
+        source : str
+        where : str or None
+            Which rows were wanted.
+        drop : bool
+            Rows that cannot be used are left out.
 
         Raises
         ------
         DataError
-            If values are infinite, or missing and not to be left out, or no rows are left.
+            If values are infinite or missing and not to be left out, or no rows are left.
         """
-        if self.infinite:
-            raise DataError(f"{source}: infinite values in {listed(list(self.infinite))}")
+        if not drop and self.infinite:
+            raise infinite(source, self.infinite)
         if not drop and self.missing:
-            where = ", ".join(f"{printable(one, 60)} ({n})" for one, n in self.missing.items())
+            counts = ", ".join(f"{printable(one, 60)} ({n})" for one, n in self.missing.items())
             raise DataError(
-                f"{source}: {self.incomplete} of {self.rows} rows have missing values, in {where}; "
-                "fill them in, or leave those rows out with missing='drop' (--missing drop)"
+                f"{source}: {self.incomplete} of {self.rows} rows have missing values, in {counts};"
+                " fill them in, or leave those rows out with missing='drop' (--missing drop)"
             )
         if not drop and self.ungrouped:
-            raise DataError(
-                f"the column {next(iter(self.ungrouped))!r} of groups has missing values; fill "
-                "them in, or leave those rows out with missing='drop' (--missing drop)"
-            )
+            name, count = next(iter(self.ungrouped.items()))
+            raise ungrouped(f"the column {name!r} of groups", count, source)
+        if not self.rows and where is not None:
+            raise DataError(f"{source}: no row has {printable(where)}")
         if self.rows <= self.incomplete:
             raise DataError(f"{source}: no rows are left")
 
@@ -116,6 +124,8 @@ class Reader:
         Of a response in classes that are numbered from 0 on, how many there are.
     numbers : mapping, or None
         Of a response in labels, the number of each.
+    typed : bool
+        Whether the table itself says what its columns hold.
     """
 
     source: str
@@ -129,14 +139,21 @@ class Reader:
     coding: Coding | None = None
     classes: int = 0
     numbers: Mapping[Any, float] | None = None
+    typed: bool = True
 
     @property
     def wanted(self) -> Wanted:
         """What is to be read of the table."""
         text = {self.names[e] for one in self.variables if one.text for e in one.elements}
+        coded = {e for one in self.variables if one.levels is not None for e in one.elements}
+        numbers = {name for place, name in enumerate(self.names) if place not in coded}
+        numbers |= {self.weights or ""} | ({self.target} if self.numbers is None else set())
         chosen = (*self.names, self.target, self.weights, *self.groups)
         return Wanted(
-            tuple(dict.fromkeys(name for name in chosen if name)), self.where, frozenset(text)
+            tuple(dict.fromkeys(name for name in chosen if name)),
+            self.where,
+            frozenset(text | (set(self.groups) - numbers)),
+            frozenset(numbers),
         )
 
     def block(self, piece: pa.Table, tally: Tally) -> Block:
@@ -174,7 +191,7 @@ class Reader:
         weights = None
         if self.weights is not None:
             weights = self._checked(table.numbers(self.weights), self.weights, tally, keep)
-        groups = [_grouped(piece[name], name, tally, keep) for name in self.groups]
+        groups = [_grouped(piece[name], name, tally, keep, self) for name in self.groups]
         tally.rows += len(piece)
         tally.incomplete += len(piece) - int(keep.sum())
         return used, y, weights, groups, keep
@@ -255,6 +272,15 @@ class Reader:
             _count(np.isinf(values), name, tally.infinite, keep)
         return values
 
+    def _label(self, value: Any) -> Any:
+        """Return the label of a group; digits in text that does not say what it is are numbers."""
+        if self.typed or not isinstance(value, str):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            return value
+
 
 def _count(bad: np.ndarray, name: str, into: Counter[str], keep: np.ndarray) -> None:
     count = int(bad.sum())
@@ -268,7 +294,13 @@ def _encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
+        try:
+            column = column.dictionary_encode()
+        except pa.ArrowNotImplementedError:
+            raise DataError(
+                f"values of type {column.type} tell no groups or classes apart; give numbers or "
+                "words"
+            ) from None
     listed_ = column.dictionary.to_pylist()
     values = np.empty(len(listed_), dtype=object)
     values[:] = listed_
@@ -276,10 +308,12 @@ def _encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grouped(
-    column: Any, name: str, tally: Tally, keep: np.ndarray
+    column: Any, name: str, tally: Tally, keep: np.ndarray, reader: Reader
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels of groups, and the place of each row's."""
     values, at = _encoded(column)
+    for place, value in enumerate(values.tolist()):
+        values[place] = reader._label(value)
     gone = np.array([*map(is_missing, values), True], dtype=bool)
     _count(gone[at], name, tally.ungrouped, keep)
     return values, at

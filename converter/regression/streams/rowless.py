@@ -17,6 +17,7 @@ from statsmodels.base.model import LikelihoodModelResults
 from statsmodels.discrete.discrete_model import Logit, LogitResults
 from statsmodels.regression.linear_model import OLS, WLS, RegressionResultsWrapper
 
+from converter.errors import DataError
 from converter.regression.families import Likelihood
 from converter.regression.likelihood_overrides import (
     GivenLogitResults,
@@ -34,7 +35,7 @@ from converter.regression.pinned import (
     given_regression,
 )
 from converter.regression.response import Response
-from converter.regression.streams.shape import Shape
+from converter.regression.streams.shape import UNKNOWN, Shape
 
 _GONE = (
     "this needs the rows themselves, which were streamed past and not kept: convert with room for "
@@ -149,7 +150,10 @@ class _Regression(_Rowless):
 
     def _own(self) -> None:
         super()._own()
-        self._shaped()
+        try:
+            self._shaped()
+        except (DataError, ValueError):  # what is saved must not need rows that are gone
+            self._summary_cache |= UNKNOWN
 
     def _shaped(self) -> None:
         """Fill what statsmodels' summary computes of the residuals."""
@@ -258,6 +262,7 @@ def likelihood_results(
     llnull: float,
     close: int,
     robust: Mapping[str, Any],
+    note: str | None = None,
     **given: Any,
 ) -> Any:
     """Return maximum-likelihood results at given parameters.
@@ -271,6 +276,8 @@ def likelihood_results(
         Log-likelihood without regressors.
     close : int
         Outcomes that are predicted perfectly.
+    note : str, optional
+        What the summary is to say of the parameters.
     **given
         ``astray``, ``label``, ``estimated``, ``rank``, ``converged`` and ``iterations``, as for
         `pinned.likelihood_results`.
@@ -285,7 +292,7 @@ def likelihood_results(
     kind = _ROWLESS[likelihood.regression]
     results = given_likelihood(kind, model, params, moments, nobs, values_, robust, **given)
     _without_rows(model, header)
-    results.nobs = nobs
+    results.nobs, results._note = nobs, note
     results._cache.pop("fittedvalues", None)
     if likelihood.name == "binomial":
         results._separation_etext = _perfect(close / nobs)

@@ -8,10 +8,12 @@ the basis in which the columns of all rows are orthonormal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from converter.regression.conclude import check_size
 from converter.regression.families import Likelihood
 from converter.regression.moments import Basis, Moments, condition_of, inverse_of
 from converter.regression.passes import NEAR, basis_of, cholesky
@@ -24,6 +26,8 @@ from converter.regression.streams.sums import Pass, Plan, Sample, State
 _CERTAIN = 1e5
 # Rows that give the first basis.
 _FIRST = 1 << 14
+# Numbers that have squares.
+_LARGEST = 1e150
 # Part of a column that is beyond the others in the first rows, below which it may be none.
 _NONE = 1e-8
 
@@ -92,6 +96,7 @@ class Rows:
         self.source, self.reader, self.likelihood = source, reader, likelihood
         self.watch, self.robust = watch, robust
         self.passes = passes
+        self.stamp = source.stamp
         self._basis: Basis | None = None
 
     @property
@@ -109,12 +114,14 @@ class Rows:
         """The largest absolute value of each column, shape (p,)."""
         return np.asarray(np.maximum(np.abs(self.lowest), np.abs(self.highest)))
 
-    def survey(self, params: np.ndarray, drop: bool) -> Seen:
+    def survey(self, params: np.ndarray, terms: Sequence[str], drop: bool) -> Seen:
         """Read all rows for the first time, at some coefficients.
 
         Parameters
         ----------
         params : ndarray, shape (parameters,)
+        terms : sequence of str
+            What the columns are called.
         drop : bool
             Leave incomplete rows out.
 
@@ -128,7 +135,8 @@ class Rows:
         width = len(params) // self.likelihood.equations
         basis = self._first_basis(width)
         state = self._read(Plan(self.likelihood, params, basis, survey=True))
-        state.tally.check(self.reader.source, drop)
+        state.tally.check(self.reader.source, self.reader.where, drop)
+        self._keep(state, terms)
         assert state.products is not None
         unit = self.likelihood.scaled and self.reader.weights is None
         triangle = cholesky(state.products.products if unit else state.plain, _CERTAIN)
@@ -142,16 +150,30 @@ class Rows:
             state = self._read(plan)
             columns = state.columns
         assert columns is not None
-        assert state.response is not None
         self.columns, self._basis = columns, basis_of(columns)
-        self.tally, self.response = state.tally, state.response
-        self.lowest, self.highest = state.lowest, state.highest
         return self._seen(params, state)
 
-    def at(self, params: np.ndarray) -> Seen:
-        """Read all rows again, at other coefficients."""
+    def _keep(self, state: State, terms: Sequence[str]) -> None:
+        """Keep what does not change from one pass to the next, and refuse what overflows."""
+        assert state.response is not None
+        self.tally, self.response = state.tally, state.response
+        self.lowest, self.highest = state.lowest, state.highest
+        for name, reach in zip(terms, self.reach, strict=True):
+            check_size(name, float(reach * np.sqrt(self.count)))
+        check_size(self.reader.target, float(np.sqrt(self.response.about_zero)))
+
+    def at(self, params: np.ndarray, groups: bool = True) -> Seen:
+        """Read all rows again, at other coefficients.
+
+        Parameters
+        ----------
+        params : ndarray, shape (parameters,)
+        groups : bool
+            Sum up the scores of groups, where there are any, which takes time.
+        """
         assert self._basis is not None
-        return self._seen(params, self._read(Plan(self.likelihood, params, self._basis)))
+        plan = Plan(self.likelihood, params, self._basis, groups=groups)
+        return self._seen(params, self._read(plan))
 
     def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return about so many rows, spread over all: regressors and response."""
@@ -166,11 +188,11 @@ class Rows:
         assert state.products is not None
         moments = state.triangle or state.products.moments()
         if moments is None and state.plan.basis is not self._basis:
-            state = self._read(Plan(self.likelihood, params, self._basis))
+            state = self._read(replace(state.plan, basis=self._basis, survey=False))
             assert state.products is not None
             moments = state.products.moments()
         if moments is None:
-            plan = Plan(self.likelihood, params, self._basis, triangular=True)
+            plan = replace(state.plan, basis=self._basis, survey=False, triangular=True)
             state = self._read(plan)
             moments = state.triangle
         assert moments is not None
@@ -178,7 +200,7 @@ class Rows:
         return self.last
 
     def _read(self, plan: Plan) -> State:
-        plan = replace(plan, robust=self.robust, groups=len(self.reader.groups))
+        plan = replace(plan, robust=self.robust, groups=plan.groups * len(self.reader.groups))
         self.passes += 1
         task = Pass(self.reader, plan)
         found: State = self.source.reduced(task, self.reader.wanted, self.watch)
@@ -193,10 +215,9 @@ class Rows:
             if count >= _FIRST:
                 break
         X = np.concatenate(found)[:_FIRST] if found else np.zeros((0, width))
-        count = len(X)
-        triangle = Moments.empty(width).update(X, np.zeros(count)).design.copy()
-        if not np.isfinite(triangle).all():
-            triangle = np.eye(width)
+        count, triangle = len(X), np.eye(width)
+        if np.abs(X).max(initial=0.0) < _LARGEST:
+            triangle = Moments.empty(width).update(X, np.zeros(count)).design.copy()
         lengths = np.sqrt((triangle**2).sum(axis=0))
         lengths[lengths == 0] = 1.0
         weak = np.abs(np.diag(triangle)) <= _NONE * lengths

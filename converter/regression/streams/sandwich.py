@@ -13,6 +13,8 @@ from converter.regression.streams.sums import Groups, State
 
 #: Kinds of covariance that a pass can sum up.
 KINDS = ("nonrobust", "fixed scale", "HC0", "HC1", "cluster")
+#: Those that are statsmodels' HC0 of all regressions but linear ones.
+ALIKE = ("HC2", "HC3")
 
 
 def robust_of(
@@ -42,7 +44,7 @@ def robust_of(
     White (Econometrica 48, 1980); Cameron, Gelbach & Miller (Journal of Business & Economic
     Statistics 29, 2011) for two ways of grouping. Corrections for small samples are statsmodels'.
     """
-    if cov_type not in ("HC0", "HC1", "cluster"):
+    if not cov_type.startswith(("HC", "cluster")):
         return {}
     assert state.products is not None
     nobs, settings = state.products.nobs, dict(cov_kwds or {})

@@ -70,6 +70,8 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
             doubted = hidden or in_doubt(
                 at.moments, at.state.furthest, lambda: rows.reach, iteration
             )
+            if rows.reader.groups and not at.state.plan.groups:
+                at = replace(rows.at(at.params), moments=at.moments)
             params = at.params if doubted else at.params + step
             optimum = Optimum(params, at.moments, not hidden, iteration, doubted)
             return Found(optimum, at, True, size)
@@ -81,6 +83,8 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
         if reached is None:
             break
         at = reached
+    if rows.reader.groups and not at.state.plan.groups:
+        at = replace(rows.at(at.params), moments=at.moments)
     return Found(Optimum(at.params, at.moments, False, iteration, True), at, True, size)
 
 
@@ -97,14 +101,16 @@ def _nearer(rows: Rows, start: Seen) -> Seen:
     params = np.zeros_like(start.params).reshape(rows.equations, -1)
     if has_constant:
         params[:, 0] = rows.likelihood.start(response)
-    return rows.at(params.ravel())
+    return rows.at(params.ravel(), groups=False)
 
 
 def _stepped(rows: Rows, at: Seen, step: np.ndarray, passes: int | None) -> Seen | None:
     """Return the state after a step, or the part of it that gains; None if none does."""
     scale = 1.0
     while scale >= _SHORTEST:
-        reached = rows.at(at.params + scale * step)
+        # The last pass that there may be sums up what the report wants.
+        last = passes is not None and rows.passes + 1 >= passes
+        reached = rows.at(at.params + scale * step, groups=last)
         reached = replace(reached, moments=replace(reached.moments, tangent=at.moments.tangent))
         value = reached.moments.value
         least = at.moments.value - 1e-12 * abs(at.moments.value)
@@ -123,8 +129,7 @@ def _least_squares(rows: Rows, start: Seen, passes: int | None) -> Found:
     robust = rows.robust or bool(rows.reader.groups)
     for refined in range(_REFINED):
         drowned = moments.gain > _DROWNED * moments.remainder
-        allowed = passes is None or rows.passes < passes
-        if not (drowned and allowed) and not (robust and not refined):
+        if not (drowned or (robust and not refined)) or rows.passes >= (passes or np.inf):
             break
         at = rows.at(at.params + moments.step)
         moments = replace(at.moments, tangent=start.moments.tangent)

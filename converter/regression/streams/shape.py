@@ -9,6 +9,12 @@ from scipy import stats
 
 # Residuals below which the test of normality is none.
 _FEW = 8
+#: What stands in a summary where nothing is known of the residuals.
+UNKNOWN: dict[str, object] = {
+    "jarque_bera": (np.nan,) * 4,
+    "omni_normtest": (np.nan,) * 2,
+    "durbin_watson": np.nan,
+}
 # numpy's numbers overflow to infinity, where Python's raise.
 _ZERO = np.float64(0.0)
 
@@ -84,6 +90,10 @@ class Shape:
 
     def tests(self) -> dict[str, object]:
         """Return what statsmodels' summary computes of the residuals, under its names."""
+        with np.errstate(all="ignore"):
+            return self._tests()
+
+    def _tests(self) -> dict[str, object]:
         n, (a2, a3, a4) = self.count, self.sums
         variance = a2 / n
         squares = a2 + n * self.mean**2

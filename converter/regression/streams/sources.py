@@ -14,7 +14,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from converter.errors import DataError, printable
-from converter.regression.tables import Table, table_of
+from converter.regression.tables import Table, reason, table_of
 
 # Numbers that one piece of a table holds at most, and its rows at least.
 _CELLS, _LEAST = 1 << 20, 1 << 10
@@ -22,8 +22,6 @@ _CELLS, _LEAST = 1 << 20, 1 << 10
 MOST = 1 << 14
 # Pieces that are worked on at a time.
 _THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
-# Rows from which types are taken, and messages.
-_HEAD = 1 << 10
 
 #: Told after each piece how many rows were read, and that a new pass begins by None.
 Watch = Callable[[int | None], None]
@@ -43,12 +41,15 @@ class Wanted:
     where : str or None
         Which rows; see `converter.regression.where`.
     text : frozenset of str
-        Columns of words, whatever they look like.
+        Columns of words, whatever they look like: of files that do not say what they hold.
+    numbers : frozenset of str
+        Columns of numbers, likewise.
     """
 
     columns: tuple[str, ...]
     where: str | None = None
     text: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
 
 
 class Task(Protocol):
@@ -75,6 +76,16 @@ class Source(ABC):
 
         About, where these say no more; None if they say nothing.
         """
+
+    @property
+    def typed(self) -> bool:
+        """Whether the table itself says what its columns hold."""
+        return True
+
+    @property
+    def stamp(self) -> object:
+        """What is another when the rows are; None where that cannot be told."""
+        return None
 
     @property
     def size(self) -> int | None:
@@ -123,7 +134,13 @@ class Source(ABC):
         found = list(self.tables(wanted))
         if not sum(map(len, found)):
             raise self.empty(wanted.where)
-        return table_of(pa.concat_tables(found), self.name)
+        try:
+            return table_of(pa.concat_tables(found, promote_options="permissive"), self.name)
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{self.name}: its files hold columns in types that do not go together: "
+                f"{reason(error)}; write them in one type"
+            ) from None
 
     def whole(self, where: str | None) -> Table:
         """Return all columns as a table in memory."""
@@ -133,23 +150,6 @@ class Source(ABC):
         """Return what is said where there are no rows."""
         why = "no rows are left" if where is None else f"no row has {printable(where)}"
         return DataError(f"{self.name}: {why}")
-
-    def head(self, where: str | None = None) -> pa.Table:
-        """Return the first rows, with all columns; they are read once."""
-        kept: dict[str | None, pa.Table] = self.__dict__.setdefault("_heads", {})
-        if where not in kept:
-            kept[where] = self._first(where)
-        return kept[where]
-
-    def _first(self, where: str | None) -> pa.Table:
-        found: list[pa.Table] = []
-        for table in self.tables(self.all(where)):
-            found.append(table.slice(0, _HEAD - sum(map(len, found))))
-            if sum(map(len, found)) >= _HEAD:
-                break
-        if not sum(map(len, found)):
-            raise self.empty(where)
-        return pa.concat_tables(found)
 
 
 def ahead(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:

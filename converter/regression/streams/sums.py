@@ -43,7 +43,7 @@ class Plan:
     robust : bool
         Sum up squares of scores.
     groups : int
-        Sum up the scores of groups, of one way of grouping or two.
+        Sum up the scores of groups, of so many ways of grouping.
     """
 
     likelihood: Likelihood
@@ -52,7 +52,7 @@ class Plan:
     triangular: bool = False
     survey: bool = False
     robust: bool = False
-    groups: int = 0
+    groups: int = 1
 
 
 class Groups:
@@ -286,11 +286,12 @@ class Pass:
     def __call__(self, tables: Iterator[pa.Table]) -> State:
         """Return the state of all rows."""
         state = State(self.plan)
-        for table in tables:
-            block = self.reader.block(table, state.tally)
-            # Of rows of which some cannot be used nothing but their number will be said.
-            if len(block.y) and not state.tally.infinite:
-                state.add(block)
+        # What overflows is seen by the sizes of the columns.
+        with np.errstate(all="ignore"):
+            for table in tables:
+                block = self.reader.block(table, state.tally)
+                if len(block.y):
+                    state.add(block)
         return state
 
 
