@@ -140,3 +140,12 @@ def test_a_cluster_that_loses_a_worker(tmp_path):
         found = _numbers(converter.convert(MODELS["z"], frame, "z"))
         killer.join()
     np.testing.assert_allclose(found, held, rtol=1e-9)
+
+
+def test_a_partition_that_fails():
+    def fails(part):
+        raise RuntimeError("no such disk")
+
+    frame = dd.from_pandas(TABLE, npartitions=3).map_partitions(fails, meta=TABLE.iloc[:0])
+    with pytest.raises(converter.DataError, match=r"partition cannot be computed: .*no such disk"):
+        converter.convert(MODELS["y"], frame, "y")

@@ -965,3 +965,31 @@ def test_sandwiches_keep_their_digits(tmp_path):
     given = {"cov_type": "cluster", "cov_kwds": {"groups": "g"}}
     for data, more in ((table, {}), (_parquet(table, tmp_path), {"memory": 0})):
         _close(converter.convert(model, data, "y", **given, **more).results.bse, want, 1e-10)
+
+
+@pytest.mark.parametrize("how", ["near", "trend", "units", "far", "later"])
+@pytest.mark.parametrize("kind", ["Logit", "Poisson"])
+def test_searches_in_ill_conditioned_columns(kind, how, tmp_path):
+    table = HARD[how](TABLE)
+    rows = table[NAMES].to_numpy()
+    scaled = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-300)
+    eta = 0.3 + scaled @ [0.5, -0.3, 0.2]
+    table["y"] = (eta + R.logistic(size=N) > 0) * 1.0 if kind == "Logit" else R.poisson(np.exp(eta))
+    slopes = np.array([0.5, -0.3, 0.2]) / rows.std(axis=0)
+    model = affine(slopes, 0.3 - rows.mean(axis=0) @ slopes, names=NAMES, **LINKS[kind])
+    held = converter.convert(model, table, "y")
+    streamed = converter.convert(model, _parquet(table, tmp_path), "y", memory=0)
+    assert streamed.optimality.converged == held.optimality.converged
+    assert streamed.passes < 12 or (kind, how) == ("Logit", "far")  # nearly separated by a row
+    size = np.abs(held.refit.params - streamed.refit.params) / held.refit.bse
+    assert size.max() < 1e-6
+    _close(streamed.refit.llf, held.refit.llf, 1e-9)
+
+
+def test_bounds_hold_where_the_network_is_no_start(tmp_path):
+    x = R.normal(50.0, 10.0, N)
+    y = (R.random(N) < 1.0 / (1.0 + np.exp((50.0 - x) / 10.0))) * 1.0
+    path = _parquet(pd.DataFrame({"x": x, "y": y}), tmp_path)
+    model = affine([1.0], 0.0, names=["x"], **LINKS["Logit"])
+    for passes in (1, 2, 3):
+        assert converter.convert(model, path, "y", memory=0, passes=passes).passes == passes

@@ -161,7 +161,7 @@ def conclude(
     found = search(rows, start, passes)
     optimum = found.optimum
     apart: list[int] = []
-    if optimum.doubted:
+    if optimum.doubted and (found.there or passes is None or rows.passes < passes):
         places = _apart(one, moments)
         apart = places or []
         optimum = replace(optimum, converged=optimum.converged and places == [])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from converter.errors import DataError, printable
+from converter.regression.streams.reading import OtherLabels
 from converter.regression.streams.sources import Source, Task, Wanted, Watch, cut
 from converter.regression.tables import reason, refuse_repeats
 
@@ -44,7 +46,9 @@ class Partitions(Source):
     def tables(self, wanted: Wanted) -> Iterator[pa.Table]:
         needed = self.needed(wanted)
         for part in self.frame[needed].partitions:
-            yield from _tables(part.compute(), wanted, self.name)
+            with self._failing():
+                computed = part.compute()
+            yield from _tables(computed, wanted, self.name)
 
     def reduced(self, task: Task, wanted: Wanted, watch: Watch) -> Any:
         from dask.delayed import delayed
@@ -56,7 +60,21 @@ class Partitions(Source):
         while len(states) > 1:
             pairs = [states[place : place + 2] for place in range(0, len(states), 2)]
             states = [merged(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-        return states[0].compute()
+        with self._failing():
+            return states[0].compute()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Say that a partition failed, whatever the graph or the cluster raises."""
+        try:
+            yield
+        except (DataError, ValueError, OtherLabels):
+            raise
+        except Exception as error:
+            raise DataError(
+                f"{self.name}: a partition cannot be computed: {type(error).__name__}: "
+                f"{reason(error)}"
+            ) from None
 
 
 def _tables(frame: Any, wanted: Wanted, name: str) -> Iterator[pa.Table]:

@@ -20,6 +20,8 @@ _SMALL, _SAME = 1e-6, 1e-9
 _DROWNED = 1e3
 # Passes that bring such digits back, at most.
 _REFINED = 4
+# Gain below which rounding errors may be what is left of it.
+_NEAR = 1e-10
 # Half the squared decrement below which a full step is always right.
 _CLOSE_BY = 1e-2
 # Passes after which there is no optimum to be found, and parts of a step that are tried.
@@ -60,13 +62,15 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
     """
     if rows.likelihood.scaled:
         return _least_squares(rows, start, passes)
-    at, tangent = _nearer(rows, start), start.moments.tangent
+    at, tangent, before = _nearer(rows, start, passes), start.moments.tangent, np.inf
     for iteration in range(1, _MOST + 1):
-        step = at.moments.step
+        step, gain = at.moments.step, at.moments.gain
         size = size_of(step, at.moments)
         moved = float((np.abs(step).reshape(-1, len(rows.reach)) * rows.reach).sum(axis=1).max())
-        hidden = tangent is None and at.moments.rank < rows.columns.rank * rows.equations
-        if hidden or (size <= _SMALL and moved <= _SAME):
+        # Rounding errors keep the gain from zero: near the optimum it no longer falls.
+        floor = gain < _NEAR and gain > before / 4.0
+        if (size <= _SMALL and moved <= _SAME) or floor:
+            hidden = tangent is None and at.moments.rank < rows.columns.rank * rows.equations
             doubted = hidden or in_doubt(
                 at.moments, at.state.furthest, lambda: rows.reach, iteration
             )
@@ -82,13 +86,13 @@ def search(rows: Rows, start: Seen, passes: int | None) -> Found:
         reached = _stepped(rows, at, step, passes)
         if reached is None:
             break
-        at = reached
+        at, before = reached, gain
     if rows.reader.groups and not at.state.plan.groups:
         at = replace(rows.at(at.params), moments=at.moments)
     return Found(Optimum(at.params, at.moments, False, iteration, True), at, True, size)
 
 
-def _nearer(rows: Rows, start: Seen) -> Seen:
+def _nearer(rows: Rows, start: Seen, passes: int | None) -> Seen:
     """Return where the search begins: at the network, unless no model at all is better.
 
     Newton's method finds no way back from far out, as from columns in units that are not the
@@ -96,7 +100,8 @@ def _nearer(rows: Rows, start: Seen) -> Seen:
     """
     response, has_constant = rows.response, rows.reader.has_constant
     null = rows.likelihood.null(response, has_constant)
-    if start.moments.tangent is not None or start.moments.value >= null:
+    bounded = passes is not None and rows.passes >= passes
+    if bounded or start.moments.tangent is not None or start.moments.value >= null:
         return start
     params = np.zeros_like(start.params).reshape(rows.equations, -1)
     if has_constant:
