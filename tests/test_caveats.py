@@ -98,6 +98,12 @@ def _trained(**facts):
 
 
 #: How each comes about.
+def _streamed(folder):
+    table = pd.DataFrame(X, columns=["a", "b"]).assign(y=Y)
+    table.to_parquet(folder / "t.parquet")
+    return topics(line(), folder / "t.parquet", "y", memory=0)
+
+
 CASES = {
     "bad-fit": lambda _: topics(line(50.0), X, Y),
     "perfect-fit": lambda _: topics(line(), X, 1.0 + X @ [2.0, -1.0]),
@@ -147,6 +153,7 @@ CASES = {
         line(), X, Y, cov_type="cluster", cov_kwds={"groups": np.arange(N) % 4}
     ),
     "dropped-rows": _dropped,
+    "streamed": _streamed,
 }
 
 

@@ -108,10 +108,11 @@ def test_missing_values_are_counted_refused_and_dropped():
         converter.convert(NETWORK, table, "TOTEMP")
     made = converter.convert(NETWORK, table, "TOTEMP", missing="drop")
     assert (made.nobs, made.dropped) == (14, 2)
-    assert any("2 rows with missing values" in caveat for caveat in made.caveats)
+    assert any("2 rows with missing or infinite" in caveat for caveat in made.caveats)
     table.loc[0, "GNP"] = np.inf
-    with pytest.raises(converter.DataError, match="infinite values in GNP"):
-        converter.convert(NETWORK, table, "TOTEMP", missing="drop")
+    with pytest.raises(converter.DataError, match=r"infinite values in GNP \(1\); correct them"):
+        converter.convert(NETWORK, table, "TOTEMP")
+    assert converter.convert(NETWORK, table, "TOTEMP", missing="drop").dropped == 3
 
 
 @pytest.mark.parametrize(
