@@ -703,7 +703,7 @@ def test_shapes_merge():
 
 
 def test_rows_at_once():
-    assert sources.rows_at_once(10) == 1 << 14
+    assert sources.rows_at_once(10) == 1 << 15
     assert sources.rows_at_once(10_000) == 1 << 10
 
 

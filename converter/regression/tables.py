@@ -113,6 +113,7 @@ class Table:
         return True
 
 
+_DOUBLE = pa.float64()
 # Element types of numbers, as numpy, pandas and Arrow name them.
 _PLAIN = frozenset(
     {*(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)), "float32", "float64"}
@@ -513,6 +514,8 @@ def refuse_repeats(names: Sequence[str], source: str) -> None:
 def _numbers(column: Any, name: str, source: str) -> np.ndarray:
     if isinstance(column, (pa.ChunkedArray, pa.Array)):
         kind = column.type
+        if kind == _DOUBLE:
+            return np.asarray(column.to_numpy(), dtype=np.float64)
         if pa.types.is_null(kind):
             return np.full(len(column), np.nan)
         if not (

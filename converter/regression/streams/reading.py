@@ -13,7 +13,7 @@ import pyarrow as pa
 from converter.errors import DataError, printable
 from converter.regression.coding import Coding, matched
 from converter.regression.streams.sources import Wanted
-from converter.regression.tables import Table, infinite, is_missing, ungrouped
+from converter.regression.tables import Table, infinite, is_missing, table_of, ungrouped
 from converter.variables import Variable
 
 
@@ -166,6 +166,11 @@ class Reader:
         OtherLabels
             If the response is not in numbered classes.
         """
+        if not self.variables and not self.groups and self.numbers is None:
+            found = self._plain(piece)
+            if found is not None:
+                tally.rows += len(piece)
+                return found
         columns, y, weights, groups, keep = self._taken(piece, tally)
         kept = int(keep.sum())
         chosen: Any = slice(None) if kept == len(piece) else keep
@@ -175,6 +180,20 @@ class Reader:
                 raise DataError(f"{self.source}: weights must be positive")
         X = self._regressors(columns, chosen, kept)
         return Block(X, y[chosen], weights, [(labels, at[chosen]) for labels, at in groups])
+
+    def _plain(self, piece: pa.Table) -> Block | None:
+        """Return the rows of a piece of numbers; None if they need a closer look."""
+        table = table_of(piece, self.source)
+        y = table.numbers(self.target)
+        weights = None if self.weights is None else table.numbers(self.weights)
+        X = self._regressors([table.numbers(name) for name in self.names], slice(None), len(y))
+        # A sum without NaN and infinities is neither, but for huge numbers.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = X.sum() + y.sum() + (0.0 if weights is None else weights.sum())
+        if not np.isfinite(total) or (weights is not None and not (weights > 0).all()):
+            return None
+        self._check_codes(y)
+        return Block(X, y, weights, [])
 
     def levels(self, piece: pa.Table) -> list[list[np.ndarray]]:
         """Return the numbers and levels of a piece's complete rows; see `matched`."""
@@ -257,11 +276,12 @@ class Reader:
             _count(np.isnan(y), self.target, tally.missing, keep)
             return y
         y = self._checked(table.numbers(self.target), self.target, tally, keep)
-        if self.classes:
-            there = y[~np.isnan(y)]
-            if not ((there == np.rint(there)) & (there >= 0) & (there < self.classes)).all():
-                raise OtherLabels
+        self._check_codes(y[~np.isnan(y)])
         return y
+
+    def _check_codes(self, y: np.ndarray) -> None:
+        if self.classes and not ((y == np.rint(y)) & (y >= 0) & (y < self.classes)).all():
+            raise OtherLabels
 
     def _checked(self, values: np.ndarray, name: str, tally: Tally, keep: np.ndarray) -> np.ndarray:
         # The sum of a column without NaN and infinities is neither, but for huge numbers.

@@ -17,9 +17,9 @@ from converter.errors import DataError, printable
 from converter.regression.tables import Table, reason, table_of
 
 # Numbers that one piece of a table holds at most, and its rows at least.
-_CELLS, _LEAST = 1 << 20, 1 << 10
+_CELLS, _LEAST = 1 << 21, 1 << 10
 #: Rows of one piece, at most.
-MOST = 1 << 14
+MOST = 1 << 15
 # Pieces that are worked on at a time.
 _THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
 
