@@ -681,7 +681,7 @@ def test_the_ledger_says_what_a_run_was_about(tmp_path):
 
 def test_time_is_that_of_the_model_alone(tmp_path):
     """Workers import for seconds; that is not the first model's fault."""
-    given = {"ledger": tmp_path / "l.sqlite", "timeout": 1.0, "workers": 1}
+    given = {"ledger": tmp_path / "l.sqlite", "timeout": 2.0, "workers": 1}
     done = converter.batch(FIXTURES / MODELS[0], LONGLEY, "TOTEMP", **given)
     assert (done.regressions, done.failed) == (1, 0)
 
