@@ -967,8 +967,13 @@ def test_sandwiches_keep_their_digits(tmp_path):
         _close(converter.convert(model, data, "y", **given, **more).results.bse, want, 1e-10)
 
 
-@pytest.mark.parametrize("how", ["near", "trend", "units", "far", "later"])
-@pytest.mark.parametrize("kind", ["Logit", "Poisson"])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *((kind, how) for kind in ("Logit", "Poisson") for how in HARD if how != "far"),
+        ("Logit", "far"),  # where a count would be one of 17 digits
+    ],
+)
 def test_searches_in_ill_conditioned_columns(kind, how, tmp_path):
     table = HARD[how](TABLE)
     rows = table[NAMES].to_numpy()
