@@ -998,3 +998,14 @@ def test_bounds_hold_where_the_network_is_no_start(tmp_path):
     model = affine([1.0], 0.0, names=["x"], **LINKS["Logit"])
     for passes in (1, 2, 3):
         assert converter.convert(model, path, "y", memory=0, passes=passes).passes == passes
+
+
+def test_groups_of_saturated_networks(tmp_path):
+    """Whose information is singular to rounding: the rows are read again, and groups once."""
+    table = TABLE.assign(y=(TABLE.a + 0.3 * R.logistic(size=N) > 0) * 1.0)
+    model = affine([300.0, 0.0, 0.0], 0.0, names=NAMES, **LINKS["Logit"])
+    given = {"cov_type": "cluster", "cov_kwds": {"groups": ["shop", "town"]}}
+    held = converter.convert(model, table, "y", **given)
+    made = converter.convert(model, _parquet(table, tmp_path), "y", memory=0, **given)
+    _close(held.refit.bse, made.refit.bse, 1e-8)
+    assert [*map(str, held.caveats)] == [*map(str, made.caveats[:-1])]

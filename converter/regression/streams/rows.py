@@ -200,7 +200,7 @@ class Rows:
         return self.last
 
     def _read(self, plan: Plan) -> State:
-        plan = replace(plan, robust=self.robust, groups=plan.groups * len(self.reader.groups))
+        plan = replace(plan, robust=self.robust, ways=len(self.reader.groups))
         self.passes += 1
         task = Pass(self.reader, plan)
         found: State = self.source.reduced(task, self.reader.wanted, self.watch)

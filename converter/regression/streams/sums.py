@@ -42,8 +42,10 @@ class Plan:
         Look at columns and response too, which do not change from one pass to the next.
     robust : bool
         Sum up squares of scores.
-    groups : int
-        Sum up the scores of groups, of so many ways of grouping.
+    groups : bool
+        Sum up the scores of groups, where there are any.
+    ways : int
+        Of grouping.
     """
 
     likelihood: Likelihood
@@ -52,7 +54,8 @@ class Plan:
     triangular: bool = False
     survey: bool = False
     robust: bool = False
-    groups: int = 1
+    groups: bool = True
+    ways: int = 0
 
 
 class Groups:
@@ -165,7 +168,7 @@ class State:
         plan = self.plan
         self.products = Products(plan.likelihood, plan.beta, plan.basis)
         width = len(self.products.gradient)
-        ways = 3 if plan.groups == 2 else plan.groups
+        ways = plan.groups * (3 if plan.ways == 2 else plan.ways)
         self.groups = [Groups(width) for _ in range(ways)]
 
     def add(self, block: Block) -> None:
@@ -197,7 +200,7 @@ class State:
                 )
         if plan.survey:
             self._survey(X, inside, y, weights)
-        if plan.robust or plan.groups:
+        if plan.robust or self.groups:
             # Of weighted rows the sandwich holds what a row adds to the gradient.
             scores = (score[:, :, None] * inside[:, None, :]).reshape(len(y), -1)
             if plan.robust:
