@@ -1009,3 +1009,54 @@ def test_groups_of_saturated_networks(tmp_path):
     made = converter.convert(model, _parquet(table, tmp_path), "y", memory=0, **given)
     _close(held.refit.bse, made.refit.bse, 1e-8)
     assert [*map(str, held.caveats)] == [*map(str, made.caveats[:-1])]
+
+
+def test_sandwiches_where_rows_say_next_to_nothing(tmp_path):
+    """Separated in part, or far out: the information there has no digits to spare."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"a": rng.normal(100, 1, 200), "d": (rng.random(200) < 0.03) * 1.0})
+    table = table.sort_values("d", kind="stable", ignore_index=True)
+    ones = (table.a - 100 + rng.normal(size=200) > 0) | (table.d > 0)
+    table = table.assign(y=ones * 1.0, g=rng.integers(0, 25, 200))
+    probit = affine([1.0, 1.0], -100.0, names=["a", "d"], **LINKS["Probit"])
+    rng = np.random.default_rng(12)
+    counts = pd.DataFrame({"a": rng.normal(100, 30, 3000), "b": rng.normal(0, 0.3, 3000)})
+    mean = np.exp(0.3 + 0.02 * (counts.a - 100) + rng.normal() * counts.b)
+    counts["y"] = rng.poisson(mean) * 1.0
+    counts["g"], counts["h"] = rng.integers(0, 300, 3000), rng.integers(0, 7, 3000)
+    poisson = affine([0.4, 15.0], -40.0, names=["a", "b"], **LINKS["Poisson"])
+    for model, rows, groups in ((probit, table, "g"), (poisson, counts, ["g", "h"])):
+        path = _parquet(rows, tmp_path)
+        for given in (
+            {"cov_type": "HC1"},
+            {"cov_type": "cluster", "cov_kwds": {"groups": groups}},
+        ):
+            held = converter.convert(model, rows, "y", **given)
+            made = converter.convert(model, path, "y", memory=0, **given)
+            _close(made.results.bse, held.results.bse, 1e-6)
+            if held.optimality.converged:
+                _close(made.refit.bse, held.refit.bse, 1e-6)
+            else:
+                assert (made.refit.bse > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["Logit", "Probit", "Poisson"])
+def test_bounded_searches_have_their_groups(kind, folder):
+    model = affine([10.0, 0.0, 0.0], 3.0, names=NAMES, **LINKS[kind])
+    given = {"cov_type": "cluster", "cov_kwds": {"groups": "shop"}}
+    for passes in (1, 2, 3):
+        made = converter.convert(
+            model, folder / "t.parquet", f"y_{kind}", memory=0, passes=passes, **given
+        )
+        assert np.isfinite(made.refit.bse).all()
+        made.to_dict()
+
+
+def test_headers_of_other_encodings_and_sizes_without_end(tmp_path):
+    (tmp_path / "l.csv").write_bytes("é,b,y\n1,2,3\n4,5,6\n".encode("latin1"))
+    for memory in (0, None):
+        with pytest.raises(converter.DataError, match="not in UTF-8"):
+            converter.convert(affine([1.0, 2.0], 0.0), tmp_path / "l.csv", "y", memory=memory)
+    assert bytes_of(float("inf")) > 1e18
+    with pytest.raises(converter.DataError, match=r"the table has a, b, c, [^\0]*$"):
+        converter.convert(_model("OLS"), TABLE, "y_OLS", where="nope = 1")

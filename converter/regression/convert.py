@@ -107,7 +107,8 @@ def convert(
     passes : int, optional
         Read streamed rows no more than that often. A likelihood takes a pass for each step of the
         search, by default until it is smaller than 1e-6 standard errors; with ``passes=1`` the
-        refit is the one-step estimate.
+        refit is the one-step estimate. (Where the sums of a pass have lost their digits, rows are
+        read again all the same.)
     progress : bool
         Show on stderr how far a stream is.
 

@@ -194,7 +194,7 @@ class _Reader:
         if node.name not in self.schema.names:
             raise DataError(
                 f"{self.source}: where names the column {printable(node.name)!r}; the table has "
-                f"{listed(self.schema.names)}"
+                f"{listed([one for one in self.schema.names if one[:1] != chr(0)])}"
             )
         self.names.append(node.name)
         return node.name, self.schema.field(node.name).type

@@ -371,8 +371,8 @@ class _Csv(Source):
         # As the first rows have them; of numbers any may follow.
         with _Named(self.name):
             found = _csv_schema(self.path, self.dialect)
-        check_encoding(found, self.name)
-        refuse_repeats(found.names, self.name)
+            check_encoding(found, self.name)
+            refuse_repeats(found.names, self.name)
         return found
 
     @property

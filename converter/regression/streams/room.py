@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def bytes_of(memory: str | int | float | None) -> int:
     if memory is None:
         return MEMORY
     if isinstance(memory, (int, float)) and not isinstance(memory, bool) and memory >= 0:
-        return int(memory)
+        return int(min(memory, sys.maxsize))
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?)(i?)b?\s*", str(memory).lower())
     if found is None:
         raise ValueError(

@@ -196,8 +196,23 @@ class Rows:
             state = self._read(plan)
             moments = state.triangle
         assert moments is not None
+        if (self.robust or state.groups) and self._drowns(state):
+            # Scores in directions of next to no information are lost among the others: they are
+            # brought to the information's own units before they are summed.
+            scores = moments.inverse.astype(np.float64)
+            plan = replace(state.plan, basis=self._basis, survey=False, triangular=False)
+            state = self._read(replace(plan, scores=scores))
         self.last = Seen(params, replace(moments, basis=self._basis), state)
         return self.last
+
+    def _drowns(self, state: State) -> bool:
+        """Tell whether the information is so uneven that sums of squares of scores lose digits."""
+        assert state.products is not None
+        if state.triangle is not None:
+            return True
+        lower = np.tril(state.products.products)
+        sizes = np.linalg.eigvalsh(lower)
+        return not sizes[0] * _CERTAIN > sizes[-1]
 
     def _read(self, plan: Plan) -> State:
         plan = replace(plan, robust=self.robust, ways=len(self.reader.groups))

@@ -48,9 +48,10 @@ def robust_of(
         return {}
     assert state.products is not None
     nobs, settings = state.products.nobs, dict(cov_kwds or {})
-    # From scores in the basis to coefficients.
+    # From scores to coefficients.
+    inverse = moments.inverse.astype(np.float64)
     back = np.kron(np.eye(likelihood.equations), state.plan.basis.back)
-    out = moments.inverse @ (moments.inverse.T @ back.T)
+    out = inverse if state.plan.scores is not None else inverse @ (inverse.T @ back.T)
     told: dict[str, Any] = {
         "use_t": False,
         "adjust_df": False,
@@ -65,7 +66,10 @@ def robust_of(
     corrected = settings.get("use_correction", True)
 
     def part(one: Groups) -> np.ndarray:
-        factor = one.count / (one.count - 1.0) * ((nobs - 1.0) / (nobs - moments.terms))
+        with np.errstate(divide="ignore"):
+            factor = (
+                one.count / (one.count - 1.0) * (np.float64(nobs - 1.0) / (nobs - moments.terms))
+            )
         return np.asarray((factor if corrected else 1.0) * (out @ one.meat @ out.T))
 
     parts = [part(one) for one in state.groups]

@@ -106,16 +106,19 @@ def _nearer(rows: Rows, start: Seen, passes: int | None) -> Seen:
     params = np.zeros_like(start.params).reshape(rows.equations, -1)
     if has_constant:
         params[:, 0] = rows.likelihood.start(response)
-    return rows.at(params.ravel(), groups=False)
+    return rows.at(params.ravel(), groups=_is_last(rows, passes))
+
+
+def _is_last(rows: Rows, passes: int | None) -> bool:
+    """Tell whether the next pass is the last that there may be: the report wants its groups."""
+    return passes is not None and rows.passes + 1 >= passes
 
 
 def _stepped(rows: Rows, at: Seen, step: np.ndarray, passes: int | None) -> Seen | None:
     """Return the state after a step, or the part of it that gains; None if none does."""
     scale = 1.0
     while scale >= _SHORTEST:
-        # The last pass that there may be sums up what the report wants.
-        last = passes is not None and rows.passes + 1 >= passes
-        reached = rows.at(at.params + scale * step, groups=last)
+        reached = rows.at(at.params + scale * step, groups=_is_last(rows, passes))
         reached = replace(reached, moments=replace(reached.moments, tangent=at.moments.tangent))
         value = reached.moments.value
         least = at.moments.value - 1e-12 * abs(at.moments.value)

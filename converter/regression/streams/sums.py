@@ -46,6 +46,8 @@ class Plan:
         Sum up the scores of groups, where there are any.
     ways : int
         Of grouping.
+    scores : ndarray, shape (parameters, k), or None
+        What scores are multiplied with before they are squared, where the basis is not enough.
     """
 
     likelihood: Likelihood
@@ -56,6 +58,7 @@ class Plan:
     robust: bool = False
     groups: bool = True
     ways: int = 0
+    scores: np.ndarray | None = None
 
 
 class Groups:
@@ -167,7 +170,7 @@ class State:
     def __post_init__(self) -> None:
         plan = self.plan
         self.products = Products(plan.likelihood, plan.beta, plan.basis)
-        width = len(self.products.gradient)
+        width = len(self.products.gradient) if plan.scores is None else plan.scores.shape[1]
         ways = plan.groups * (3 if plan.ways == 2 else plan.ways)
         self.groups = [Groups(width) for _ in range(ways)]
 
@@ -202,7 +205,10 @@ class State:
             self._survey(X, inside, y, weights)
         if plan.robust or self.groups:
             # Of weighted rows the sandwich holds what a row adds to the gradient.
-            scores = (score[:, :, None] * inside[:, None, :]).reshape(len(y), -1)
+            rows_ = inside if plan.scores is None else X
+            scores = (score[:, :, None] * rows_[:, None, :]).reshape(len(y), -1)
+            if plan.scores is not None:
+                scores = scores @ plan.scores
             if plan.robust:
                 self.meat = self.meat + scores.T @ scores
             self._group(rows.groups, scores)
