@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -263,43 +262,6 @@ def is_parquet(path: Path) -> bool:
         return False
 
 
-def dataset_of(path: Path, kind: str = "parquet") -> Any:
-    """Return the files of a folder, perhaps partitioned, or one file, as a pyarrow Dataset."""
-    from pyarrow import dataset
-
-    found = dataset.dataset(path, format=kind, partitioning="hive")
-    text = _numbers_in_names(found) if kind == "parquet" and path.is_dir() else []
-    if not text:
-        return found
-    # Whole numbers are recognised, and no others.
-    fields = [
-        pa.field(one.name, pa.float64()) if one.name in text else one
-        for one in found.partitioning.schema
-    ]
-    partitioning = dataset.partitioning(pa.schema(fields), flavor="hive")
-    return dataset.dataset(path, format=kind, partitioning=partitioning)
-
-
-def _numbers_in_names(found: Any) -> list[str]:
-    """Return the columns of a folder's partitions that are numbers and were taken for text."""
-    from pyarrow import dataset
-
-    schema = getattr(found.partitioning, "schema", None) or pa.schema([])
-    text = {one.name for one in schema if one.type == pa.string()}
-    if not text:
-        return []
-    keys = [dataset.get_partition_keys(one.partition_expression) for one in found.get_fragments()]
-    return [name for name in sorted(text) if all(_is_fraction(one.get(name)) for one in keys)]
-
-
-def _is_fraction(text: Any) -> bool:
-    """Tell whether a text is a number that a double holds as it is written."""
-    try:
-        return text is None or float(text) == Decimal(text)
-    except (ValueError, ArithmeticError):
-        return False
-
-
 def reason(error: Exception) -> str:
     """Return the first line of an error."""
     if "Python exception: " in str(error):  # of a reader that is written in Python
@@ -345,7 +307,9 @@ def _file(path: Path) -> Table:
             source = source_of(path)
             assert source is not None
             return source.table(source.all())
-        table, words = _csv(path)
+        from converter.regression.dialect import read_csv
+
+        table, words = read_csv(path)
         return replace(table_of(table, shown), words=words)
     except DataError:
         raise
@@ -353,108 +317,6 @@ def _file(path: Path) -> Table:
         raise DataError(f"{shown}: {NOT_UTF8}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{shown}: cannot be read as a table: {reason(error)}") from None
-
-
-@dataclass(frozen=True)
-class CsvDialect:
-    """How a CSV file is written.
-
-    Parameters
-    ----------
-    delimiter : str
-    point : str
-        Of decimal fractions.
-    plain : bool
-        False if it is compressed.
-    """
-
-    delimiter: str
-    point: str = "."
-    plain: bool = True
-
-    @classmethod
-    def of(cls, path: Path) -> CsvDialect:
-        """Return the dialect of a file by its first lines."""
-        with pa.input_stream(str(path), compression=None) as file:
-            raw = file.read(1 << 16)
-        with pa.input_stream(str(path), compression="detect") as file:
-            head = file.read(1 << 16)
-        if b"\0" in head:
-            raise DataError(f"{printable(str(path))}: is not a CSV, Parquet or Arrow file")
-        first = head.split(b"\n", 1)[0]
-        # A header holds names; whichever separator stands there most often is the separator.
-        delimiter = max((b",", b";", b"\t"), key=first.count).decode()
-        return cls(delimiter, plain=head == raw)
-
-    def options(
-        self, columns: Mapping[str, pa.DataType] | None = None, only: bool = False
-    ) -> dict[str, Any]:
-        """Return what pyarrow wants to be told, perhaps with the types of some columns.
-
-        Parameters
-        ----------
-        columns : mapping of str to DataType, optional
-        only : bool
-            Read these alone.
-        """
-        from pyarrow import csv
-
-        return {
-            "parse_options": csv.ParseOptions(delimiter=self.delimiter),
-            "convert_options": csv.ConvertOptions(
-                strings_can_be_null=True,
-                decimal_point=self.point,
-                column_types=dict(columns or {}),
-                include_columns=list(columns or {}) if only else None,
-            ),
-        }
-
-    def with_comma(self) -> CsvDialect:
-        """Return the dialect with a decimal comma."""
-        return replace(self, point=",")
-
-    def better(self, schema: pa.Schema, comma: pa.Schema) -> bool:
-        """Tell whether fewer columns are text if a comma is read as the decimal point."""
-        return sum(map(_is_text, comma.types)) < sum(map(_is_text, schema.types))
-
-    @property
-    def may_have_comma(self) -> bool:
-        """Whether the comma may be the decimal point, as where the semicolon separates columns."""
-        return self.delimiter == ";"
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind))
-
-
-def check_encoding(schema: pa.Schema, source: str) -> None:
-    """Refuse columns of a CSV file that are in another encoding.
-
-    Raises
-    ------
-    DataError
-    """
-    for name, kind in zip(schema.names, schema.types, strict=True):
-        if kind == "binary":
-            raise DataError(f"{source}: column {printable(name)!r} {NOT_UTF8}")
-
-
-def _csv(path: Path) -> tuple[pa.Table, Callable[[str], pa.ChunkedArray]]:
-    """Return the table, and what reads one of its columns as text."""
-    from pyarrow import csv
-
-    dialect = CsvDialect.of(path)
-    table = csv.read_csv(path, **dialect.options())
-    check_encoding(table.schema, printable(str(path)))
-    if dialect.may_have_comma and any(map(_is_text, table.schema.types)):
-        comma = csv.read_csv(path, **dialect.with_comma().options())
-        if dialect.better(table.schema, comma.schema):
-            table, dialect = comma, dialect.with_comma()
-
-    def words(name: str) -> pa.ChunkedArray:
-        return csv.read_csv(path, **dialect.options({name: pa.string()}, only=True)).column(0)
-
-    return table, words
 
 
 def table_of(table: pa.Table, source: str) -> Table:

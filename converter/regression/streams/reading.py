@@ -210,7 +210,7 @@ class Reader:
         weights = None
         if self.weights is not None:
             weights = self._checked(table.numbers(self.weights), self.weights, tally, keep)
-        groups = [_grouped(piece[name], name, tally, keep, self) for name in self.groups]
+        groups = [self._grouped(piece[name], name, tally, keep) for name in self.groups]
         tally.rows += len(piece)
         tally.incomplete += len(piece) - int(keep.sum())
         return used, y, weights, groups, keep
@@ -292,6 +292,17 @@ class Reader:
             _count(np.isinf(values), name, tally.infinite, keep)
         return values
 
+    def _grouped(
+        self, column: Any, name: str, tally: Tally, keep: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels of groups, and the place of each row's."""
+        values, at = _encoded(column)
+        for place, value in enumerate(values.tolist()):
+            values[place] = self._label(value)
+        gone = np.array([*map(is_missing, values), True], dtype=bool)
+        _count(gone[at], name, tally.ungrouped, keep)
+        return values, at
+
     def _label(self, value: Any) -> Any:
         """Return the label of a group; digits in text that does not say what it is are numbers."""
         if self.typed or not isinstance(value, str):
@@ -325,18 +336,6 @@ def _encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
     values = np.empty(len(listed_), dtype=object)
     values[:] = listed_
     return values, column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-
-
-def _grouped(
-    column: Any, name: str, tally: Tally, keep: np.ndarray, reader: Reader
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels of groups, and the place of each row's."""
-    values, at = _encoded(column)
-    for place, value in enumerate(values.tolist()):
-        values[place] = reader._label(value)
-    gone = np.array([*map(is_missing, values), True], dtype=bool)
-    _count(gone[at], name, tally.ungrouped, keep)
-    return values, at
 
 
 def distinct(column: Any) -> list[Any]:
