@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from converter.regression.streams.files import source_of
 from converter.regression.streams.room import fits, is_small
 from converter.regression.streams.sources import Source, Watch, quiet
 from converter.regression.tables import load
+
+if TYPE_CHECKING:
+    from converter.regression.streams.prepared import Draft
 
 _Made = TypeVar("_Made")
 
@@ -70,24 +73,28 @@ class Asked:
     @property
     def needed(self) -> list[str]:
         """The columns that are read of a stream; none where they are not given by name."""
-        from converter.regression.streams.prepared import draft, names_columns
+        from converter.regression.streams.prepared import names_columns
 
         if not names_columns(self.request, self.target):
             return []
-        drafts = self._each(partial(draft, where=self.where))
-        return list(dict.fromkeys(name for one in drafts for name in one.reader.wanted.columns))
+        wanted = [one.reader.wanted.columns for one in self._drafts()]
+        return list(dict.fromkeys(name for columns in wanted for name in columns))
+
+    def _drafts(self) -> list[Draft]:
+        from converter.regression.streams.prepared import draft
+
+        return self._each(partial(draft, where=self.where))
 
     @cached_property
     def prepared(self) -> list[Regression]:
         """The regressions, with their rows or with what a first pass over them found."""
         if not isinstance(self.request.data, Source):
             return self._each(prepare)
-        from converter.regression.streams.prepared import check, draft, survey
+        from converter.regression.streams.prepared import check, survey
 
         for _, part in self.parts:
             check(choose(part, self.family), self.request, self.target)
-        drafts = self._each(partial(draft, where=self.where))
-        return [survey(one, self.watch) for one in drafts]
+        return [survey(one, self.watch) for one in self._drafts()]
 
     def _each(self, make: Callable[[Choice, Request, Any, Sequence[str]], _Made]) -> list[_Made]:
         request = self.request

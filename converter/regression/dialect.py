@@ -13,6 +13,12 @@ from converter.errors import DataError, printable
 from converter.regression.tables import NOT_UTF8
 
 
+def unpacked_head(path: Path) -> bytes:
+    """Return how a file begins, unpacked if its name says that it is compressed."""
+    with pa.input_stream(str(path), compression="detect") as file:
+        return file.read(1 << 16)
+
+
 @dataclass(frozen=True)
 class CsvDialect:
     """How a CSV file is written.
@@ -35,8 +41,7 @@ class CsvDialect:
         """Return the dialect of a file by its first lines."""
         with pa.input_stream(str(path), compression=None) as file:
             raw = file.read(1 << 16)
-        with pa.input_stream(str(path), compression="detect") as file:
-            head = file.read(1 << 16)
+        head = unpacked_head(path)
         if b"\0" in head:
             raise DataError(f"{printable(str(path))}: is not a CSV, Parquet or Arrow file")
         first = head.split(b"\n", 1)[0]

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from converter.links import expit, normal_cdf
 from converter.regression.response import Response
@@ -178,6 +177,8 @@ class Family(Likelihood):
         return self.null_log_likelihood(response, has_constant)
 
     def start(self, response: Response) -> np.ndarray:
+        from scipy.special import ndtri
+
         mean = response.mean
         if self.name == "binomial":
             mean = min(max(mean, 0.5 / response.count), 1.0 - 0.5 / response.count)

@@ -167,8 +167,7 @@ def given_regression(
     )
     if not own:
         scores = wexog * (np.asarray(model.wendog) - wexog @ params)[:, None]
-        for name, value in _robust(scores, moments, cov_type, cov_kwds or {}).items():
-            setattr(results, name, value)
+        put(results, _robust(scores, moments, cov_type, cov_kwds or {}))
     results._astray, results._label = astray, label
     # The constructor drops the scale it is given and would sum rounded residuals again.
     results._cache["ssr"] = rss
@@ -276,8 +275,7 @@ def given_likelihood(
         fit = LikelihoodModelResults(
             model, params, moments.covariance, scale=1.0, use_t=False, cov_type="nonrobust"
         )
-        for name, value in robust.items():
-            setattr(fit, name, value)
+        put(fit, robust)
         method = label or "MLE"
         fit.mle_retvals = {"converged": converged, "iterations": iterations}
         fit.mle_settings = {"optimizer": method, "start_params": None}
@@ -335,6 +333,12 @@ def _robust(
     found.cov_params_default = back @ found.cov_params_default @ back.T
     own = ("model", "wresid", "normalized_cov_params")
     return {name: one for name, one in vars(found).items() if name not in own}
+
+
+def put(results: Any, robust: Mapping[str, Any]) -> None:
+    """Set on results what statsmodels sets where their covariance is a robust one."""
+    for name, value in robust.items():
+        setattr(results, name, value)
 
 
 def adjust_nothing(results: Any) -> None:

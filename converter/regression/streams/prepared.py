@@ -103,7 +103,7 @@ class Streamed(Regression):
 def draft(
     choice: Choice, request: Request, target: Any, others: Sequence[str], where: str | None = None
 ) -> Draft:
-    """Find out which columns are what, by names, types and the first rows.
+    """Find out which columns are what, by names and types.
 
     Parameters
     ----------
@@ -133,12 +133,6 @@ def draft(
     for name in (target, *([weights] if weights is not None else []), *groups):
         table.check(name)
     chosen, _ = roles_of(choice.model, table, request.features, target, weights, others)
-    numbers = [*_numbers(choice, chosen), *([weights] if weights is not None else [])]
-    for name in [*numbers, *([] if classes else [target])]:
-        try:
-            table.numbers(name)
-        except NotNumeric as error:
-            raise error if error.found else _further(source, name, where, error) from None
     plain = plain_number(table.columns[target])
     model = choice.model
     names = chosen
@@ -159,6 +153,12 @@ def draft(
         variables=tuple(model.variables) if model.categorical else (),
         classes=len(classes) if plain and classes == numbers_of(classes) else 0,
     )
+    beside = [weights] if weights is not None else []
+    for name in [*reader.regressors, *beside, *([] if classes else [target])]:
+        try:
+            table.numbers(name)
+        except NotNumeric as error:
+            raise _shown(source, name, where, error) from None
     return Draft(choice, request, reader, chosen)
 
 
@@ -184,7 +184,11 @@ def names_columns(request: Request, target: Any) -> bool:
     given = [request.weights, *_targets(target)]
     groups = (request.cov_kwds or {}).get("groups")
     given += groups if isinstance(groups, (list, tuple)) else [groups]
-    return all(one is None or isinstance(one, (str, int, np.integer)) for one in given)
+    return all(map(_is_name, given))
+
+
+def _is_name(given: Any) -> bool:
+    return given is None or isinstance(given, (str, int, np.integer))
 
 
 def _targets(target: Any) -> list[Any]:
@@ -217,22 +221,12 @@ def check(choice: Choice, request: Request, target: Any) -> None:
             f"{room}; or ask for {', '.join(KINDS[:1] + KINDS[2:])}"
         )
     for name, given in (("target", _targets(target)), ("weights", [request.weights])):
-        if not all(one is None or isinstance(one, (str, int, np.integer)) for one in given):
+        if not all(map(_is_name, given)):
             raise ValueError(f"{name} must name a column of a table whose rows are streamed")
 
 
-def _numbers(choice: Choice, chosen: Sequence[str]) -> list[str]:
-    """Return the columns that are numbers, and no codes."""
-    model = choice.model
-    if not model.categorical:
-        return list(chosen)
-    numbers = {e for one in model.variables if one.levels is None for e in one.elements}
-    elements = zip(chosen, model.columns, strict=True)
-    return [name for name, element in elements if model.elements.index(element) in numbers]
-
-
-def _further(source: Source, name: str, where: str | None, error: NotNumeric) -> NotNumeric:
-    """Return an error with a value that is no number, from beyond the first rows."""
+def _shown(source: Source, name: str, where: str | None, error: NotNumeric) -> NotNumeric:
+    """Return an error with a value that is no number, which is looked for in the rows."""
     row = 0
     for piece in source.tables(Wanted((name,), where)):
         found = NotNumeric(name, source.name, error.kind, piece[name], row)

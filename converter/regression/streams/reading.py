@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -141,12 +142,22 @@ class Reader:
     numbers: Mapping[Any, float] | None = None
     typed: bool = True
 
+    @cached_property
+    def coded(self) -> frozenset[int]:
+        """The places among `names` of columns that hold codes, and no numbers."""
+        categories = [one for one in self.variables if one.levels is not None]
+        return frozenset(element for one in categories for element in one.elements)
+
+    @property
+    def regressors(self) -> list[str]:
+        """The columns of regressors that are numbers."""
+        return [n for place, n in enumerate(self.names) if n and place not in self.coded]
+
     @property
     def wanted(self) -> Wanted:
         """What is to be read of the table."""
         text = {self.names[e] for one in self.variables if one.text for e in one.elements}
-        coded = {e for one in self.variables if one.levels is not None for e in one.elements}
-        numbers = {name for place, name in enumerate(self.names) if place not in coded}
+        numbers = set(self.regressors)
         numbers |= {self.weights or ""} | ({self.target} if self.numbers is None else set())
         chosen = (*self.names, self.target, self.weights, *self.groups)
         return Wanted(
@@ -202,8 +213,7 @@ class Reader:
 
     def _taken(self, piece: pa.Table, tally: Tally) -> tuple[Any, ...]:
         """Return regressors, response, weights, groups, and which rows are complete."""
-        columns = dict(zip(piece.column_names, piece.columns, strict=True))
-        table = Table(columns, len(piece), self.source)
+        table = table_of(piece, self.source)
         keep = np.ones(len(piece), dtype=bool)
         used = self._columns(table, tally, keep)
         y = self._response(table, tally, keep)
@@ -217,14 +227,11 @@ class Reader:
 
     def _columns(self, table: Table, tally: Tally, keep: np.ndarray) -> list[Any]:
         """Return the regressors' columns: numbers, or codes as distinct values and their places."""
-        coded = {
-            element for one in self.variables if one.levels is not None for element in one.elements
-        }
         found: list[Any] = []
         for place, name in enumerate(self.names):
             if not name:
                 found.append(None)
-            elif place in coded:
+            elif place in self.coded:
                 values, at = _encoded(table.columns[name])
                 gone = np.array([is_missing(one) for one in values], dtype=bool)
                 empty = (at < 0) | gone[at] if len(gone) else at < 0

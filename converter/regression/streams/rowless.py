@@ -33,6 +33,7 @@ from converter.regression.pinned import (
     check_variances,
     given_likelihood,
     given_regression,
+    put,
 )
 from converter.regression.response import Response
 from converter.regression.streams.shape import UNKNOWN, Shape
@@ -248,7 +249,7 @@ def ols_results(
     }
     results._shape = shape
     results._summary_cache = {"rank_deficient": nobs < len(header.terms)}
-    _set(results, robust)
+    put(results, robust)
     adjust_nothing(results)
     check_variances(results, results.cov_type)
     return RegressionResultsWrapper(results)
@@ -326,8 +327,3 @@ def _without_rows(model: Any, header: Header) -> None:
     if isinstance(model, (OLS, WLS)):
         model.pinv_wexog, model.nobs = NoRows(width, nobs), float(nobs)
         model.weights = vector
-
-
-def _set(results: Any, robust: Mapping[str, Any]) -> None:
-    for name, value in robust.items():
-        setattr(results, name, value)

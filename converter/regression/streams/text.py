@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from converter.errors import DataError, printable
-from converter.regression.dialect import CsvDialect, check_encoding
+from converter.regression.dialect import CsvDialect, check_encoding, unpacked_head
 from converter.regression.streams.damage import Named, stamp_of
 from converter.regression.streams.sources import Source, Wanted, cut
 from converter.regression.tables import Table, load, reason, refuse_repeats
@@ -65,13 +63,9 @@ class Csv(Source):
 
     def count(self, where: str | None = None) -> int | None:
         # The file's size by the length of its first lines.
-        with self.path.open("rb") as file:
-            start = file.read(2)
-        unpack: Any = gzip.open if start == b"\x1f\x8b" else open
         try:
-            with unpack(self.path, "rb") as file:
-                lines = file.read(1 << 16).splitlines(keepends=True)
-        except (OSError, EOFError):
+            lines = unpacked_head(self.path).splitlines(keepends=True)
+        except (pa.ArrowException, OSError):
             return None
         size = self.path.stat().st_size * (1 if self.dialect.plain else _EXPANDS)
         return int(size / max(sum(map(len, lines)) / max(len(lines), 1), 1.0))
