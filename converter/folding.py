@@ -27,7 +27,7 @@ from converter.rows import CONSTANT, MIXES_ROWS, row_groups, trace_rows
 from converter.sweeps import RowMap, forward, precision, reverse
 from converter.tracing.affine import RIGID, Affine, Tape
 from converter.tracing.codes import Indicators
-from converter.tracing.interpreter import TEXT, Trace
+from converter.tracing.interpreter import TEXT, Trace, Watch
 from converter.tracing.items import Items
 from converter.tracing.linked import Decided, Linked
 from converter.tracing.opaque import Opaque
@@ -175,7 +175,7 @@ def settle(network: Network, outputs: Sequence[Output]) -> tuple[list[Settled], 
 
 
 def judge(
-    network: Network, outputs: Sequence[Output]
+    network: Network, outputs: Sequence[Output], watch: Watch | None = None
 ) -> tuple[list[Settled | tuple[Finding, ...]], Trace, int | None]:
     """Trace a network and say of each output what it is, or why it is no regression.
 
@@ -187,7 +187,7 @@ def judge(
     rows : int or None
         See `settle`.
     """
-    rows, traced, mixing = trace_rows(network, outputs)
+    rows, traced, mixing = trace_rows(network, outputs, watch)
     mixed = {finding.node: finding for finding in mixing}
     labels = [
         _is_label(value, rows) or (output.name in mixed and mixed[output.name].reason == CONSTANT)

@@ -14,7 +14,7 @@ import numpy as np
 from converter.errors import Finding, ModelFileError, NotAffine, Rejected, TooLarge, printable
 from converter.network import Network, Output
 from converter.tracing.affine import Affine
-from converter.tracing.interpreter import Rules, Trace, readable, trace
+from converter.tracing.interpreter import Rules, Trace, Watch, readable, trace
 from converter.tracing.items import Items
 from converter.tracing.linked import Decided, Linked
 from converter.tracing.opaque import Opaque
@@ -52,7 +52,7 @@ def row_groups(groups: np.ndarray, rows: int | None) -> np.ndarray:
 
 
 def trace_rows(
-    network: Network, outputs: Sequence[Output]
+    network: Network, outputs: Sequence[Output], watch: Watch | None = None
 ) -> tuple[int | None, Trace, list[Finding]]:
     """Trace the network on two rows where the leading size is open.
 
@@ -88,9 +88,9 @@ def trace_rows(
     if any(
         one.shape[:1] == (None,) for one in network.inputs if one.shape and readable(network, one)
     ):
-        return _trace_dynamic(network, outputs)
+        return _trace_dynamic(network, outputs, watch)
     shapes = _shapes(network, 1)
-    traced = trace(network, shapes, outputs, {})
+    traced = trace(network, shapes, outputs, {}, watch=watch)
     # A leading size of one is a batch of one row. Any other fixed size is part of the observation.
     ones = {shape[:1] for shape in shapes if len(shape) > 1} == {(1,)}
     if ones and all(
@@ -114,7 +114,9 @@ def _show(shape: Sequence[int | None]) -> str:
     return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
 
 
-def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Trace, list[Finding]]:
+def _trace_dynamic(
+    network: Network, outputs: Sequence[Output], watch: Watch | None
+) -> tuple[int, Trace, list[Finding]]:
     """Trace two rows, and three: what holds for both counts does not depend on the count."""
 
     def shapes(rows: int) -> list[tuple[int, ...]]:
@@ -122,12 +124,12 @@ def _trace_dynamic(network: Network, outputs: Sequence[Output]) -> tuple[int, Tr
 
     rules: Rules = {}
     try:
-        three = trace(network, shapes(3), outputs, rules, 3)
-        two = trace(network, shapes(2), outputs, rules, 2, three.sizes)
+        three = trace(network, shapes(3), outputs, rules, 3, watch=watch)
+        two = trace(network, shapes(2), outputs, rules, 2, three.sizes, watch)
     except TooLarge:
         raise
     except ModelFileError:
-        one = _one_row(network, shapes, outputs, rules)
+        one = _one_row(network, shapes, outputs, rules, watch)
         if one is not None:
             return 1, one, []
         fixed = _fixed_rows(network, shapes, outputs, rules)
@@ -149,13 +151,14 @@ def _one_row(
     shapes: Callable[[int], list[tuple[int, ...]]],
     outputs: Sequence[Output],
     rules: Rules,
+    watch: Watch | None,
 ) -> Trace | None:
     """Trace one row: some exporters fix that number inside and leave it open at the door.
 
     None if the network takes other numbers of rows as well: those that its own sizes suggest.
     """
     try:
-        one = trace(network, shapes(1), outputs, rules)
+        one = trace(network, shapes(1), outputs, rules, watch=watch)
     except ModelFileError:
         return None
     for value in one.outputs:

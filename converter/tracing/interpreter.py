@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,6 +44,10 @@ def readable(network: Network, one: Input) -> bool:
 # The meaning of each node, by its identity; or why it has none.
 Rules = dict[int, Rule | NotAffine]
 
+#: Told of each operation that was run outside of loops and branches: the number of rows traced,
+#: the operation, and what it made.
+Watch = Callable[[int, Node, Sequence[Value]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -76,6 +80,7 @@ def trace(
     rules: Rules,
     rows: int = 0,
     other: SizeLog | None = None,
+    watch: Watch | None = None,
 ) -> Trace:
     """Execute the network on affine values.
 
@@ -93,13 +98,16 @@ def trace(
     other : dict, optional
         `Trace.sizes` of a run with another number of rows: a size that differs there
         depends on the number of rows and must not enter the numbers.
+    watch : callable, optional
+        See `Watch`.
 
     Raises
     ------
     ModelFileError
         If a node reads an edge that nothing defines, or sizes do not fit.
     """
-    run = _Run(network, Tape(rows), rules, other, _CONSTANT_BYTES + 8 * network.size)
+    budget = _CONSTANT_BYTES + 8 * network.size
+    run = _Run(network, Tape(rows), rules, other, budget, watch)
     edges: dict[str, Value] = dict(network.constants)
     traced: list[Affine | None] = []
     for place, (declared, shape) in enumerate(zip(network.inputs, shapes, strict=True)):
@@ -173,6 +181,7 @@ class _Run:
     rules: Rules
     other: SizeLog | None
     budget: int
+    watch: Watch | None
     log: SizeLog = field(default_factory=dict)
     steps: int = 0
     # What graphs inside nodes need of their nodes, by the graph's identity.
@@ -217,6 +226,8 @@ class _Run:
                 results = step.run(operands, _Bodies(self, scope, node, here))
             else:
                 results = step.run(operands)
+            if self.watch is not None and not path:
+                self.watch(self.tape.rows, node, results)
             for name, result in zip(node.outputs, results, strict=True):
                 if name:
                     edges[name] = result
