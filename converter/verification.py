@@ -208,7 +208,7 @@ def _compare(
     bound = bound + 2.0**-45 * (np.abs(eta) + np.abs(flat) @ np.abs(folded.coef[part]).T)
     expected = inverse_link(one.link, eta, folded.groups[part])
     allowed = _through_link(one.link, eta, bound, unit_roundoff(network))
-    runtime, found = _run(network, path, one.output, rows, grid)
+    runtime, found = computed(network, path, one.output, grid, batched=rows is not None)
     found = found.reshape(expected.shape)
     # At extreme points the runtime may overflow in its own precision.
     kept = np.isfinite(found).all(axis=1)
@@ -300,13 +300,30 @@ def _through_link(link: str, eta: np.ndarray, bound: np.ndarray, roundoff: float
     return np.nan_to_num(spread, nan=np.inf) + 16.0 * roundoff * np.maximum(np.abs(middle), 1.0)
 
 
-def _run(
+def computed(
     network: Network,
     path: str | os.PathLike[str],
     output: Output,
-    rows: int | None,
     grid: list[np.ndarray],
+    batched: bool,
 ) -> tuple[str, np.ndarray]:
+    """Run a network in its own runtime; see `converter.runtimes.run`.
+
+    Parameters
+    ----------
+    network : Network
+    path : path-like
+    output : Output
+    grid : list of ndarray, shape (n, *input shape)
+        Points for each input.
+    batched : bool
+        Whether the leading axis of its inputs is that of the rows.
+
+    Returns
+    -------
+    version : str
+    values : ndarray, n along the first axis
+    """
     numeric = [one for one in network.inputs if readable(network, one)]
     if len(numeric) < len(network.inputs):
         raise ModelFileError("has inputs that hold no numbers, so it is not run")
@@ -321,7 +338,7 @@ def _run(
     if runtime in ("keras", "tflite"):
         target = [one.name for one in network.outputs].index(output.name)
     open_rows = [bool(one.shape) and one.shape[0] is None for one in numeric]  # type: ignore[index]
-    if rows is not None and all(open_rows) and runtime != "tflite":
+    if batched and all(open_rows) and runtime != "tflite":
         return run(path, runtime, feeds, target, signature=network.signature)
     shapes = [tuple(1 if size is None else size for size in one.shape or ()) for one in numeric]
     return run(path, runtime, feeds, target, shapes, signature=network.signature)

@@ -1,0 +1,229 @@
+"""What a report shows of a conversion's rows: residuals, calibration, and how columns depend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.links import inverse_link
+from converter.reports.plots import Group
+
+if TYPE_CHECKING:
+    from converter.regression.conversion import Conversion
+
+# Rows of a stream that are looked at, and those that a plot shows.
+_SAMPLE, _SHOWN = 20_000, 2_000
+# Groups of a calibration plot, the rows that each has at least, and classes that are shown.
+_GROUPS, _LEAST, _CLASSES = 10, 8, 5
+# 97.5 % quantile of the standard normal distribution.
+_Z = 1.959963984540054
+# Numbers of columns up to which all pairs are looked at.
+_PAIRS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Rows of a conversion, all of them or a sample.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+        Regressors, the column of ones among them.
+    y : ndarray, shape (n,)
+        Response; of classes their places.
+    mean : ndarray, shape (n, k)
+        What the network expects; of classes their probabilities.
+    weights : ndarray, shape (n,), or None
+    sampled : bool
+        Whether there are more rows than these.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    mean: np.ndarray
+    weights: np.ndarray | None
+    sampled: bool
+
+
+def observed_of(made: Conversion) -> Observed | None:
+    """Return the rows of a conversion; None if they were streamed and cannot be read again."""
+    from converter.regression.design import Design
+
+    weights = None
+    if made._exog is not None and isinstance(made._design, Design):
+        X, y, weights = made._exog, made._design.y, made._design.weights
+    else:
+        rows = getattr(made, "_rows", None)
+        if rows is None or rows.source.stamp != rows.stamp:
+            return None
+        X, y = rows.sample(_SAMPLE)
+    X = np.asarray(X, dtype=np.float64)
+    equations = max(len(made._outcomes), 1)
+    eta = X @ np.asarray(made._params, dtype=np.float64).reshape(equations, -1).T
+    link = made._likelihood.link
+    if link == "softmax":
+        eta = np.concatenate([np.zeros((len(X), 1)), eta], axis=1)
+    return Observed(X, y, inverse_link(link, eta), weights, len(y) < made.nobs)
+
+
+def calibration_of(made: Conversion, rows: Observed) -> list[tuple[str, list[Group]]]:
+    """Return what was observed in groups of like predictions; of several classes, for each."""
+    if not made._outcomes:
+        share = made.family == "binomial"
+        return [("", _groups(rows.mean[:, 0], rows.y, share))]
+    from converter.regression.design import Design
+
+    labels = [str(one) for one in made._design.labels] if isinstance(made._design, Design) else []
+    first = next((one for one in labels if one not in made._outcomes), "the first class")
+    names = [first, *made._outcomes]
+    return [
+        (name, _groups(rows.mean[:, place], (rows.y == place).astype(float), True))
+        for place, name in enumerate(names[:_CLASSES])
+    ]
+
+
+def _groups(predicted: np.ndarray, y: np.ndarray, share: bool) -> list[Group]:
+    """Return groups of equally many rows, in the order of the prediction."""
+    order = np.argsort(predicted, kind="stable")
+    count = int(np.clip(len(y) // _LEAST, 1, _GROUPS))
+    found = []
+    for part in np.array_split(order, count):
+        mean = float(y[part].mean())
+        if share:
+            low, high = wilson(mean, len(part))
+        else:
+            error = float(y[part].std(ddof=1)) / len(part) ** 0.5 if len(part) > 1 else 0.0
+            low, high = mean - _Z * error, mean + _Z * error
+        found.append(Group(float(predicted[part].mean()), mean, low, high, len(part)))
+    return found
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share.
+
+    Wilson, JASA 22 (1927) 209-212: it stays within 0 and 1, and has a width at both.
+    """
+    square = _Z * _Z
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    reach = (
+        _Z / (1 + square / count) * (share * (1 - share) / count + square / (4 * count**2)) ** 0.5
+    )
+    # At the ends rounding could put the share outside.
+    return min(max(middle - reach, 0.0), share), max(min(middle + reach, 1.0), share)
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Residuals of a linear regression, as plots show them.
+
+    Parameters
+    ----------
+    fitted, residual : ndarray, shape (n,)
+        The latter in units of its standard deviation where `weights` were given.
+    trend : ndarray, shape (k, 2)
+        Lowess (Cleveland, JASA 74, 1979) of the residuals over the fitted values.
+    expected, standardised : ndarray, shape (n,)
+        Normal quantiles at (i - 3/8) / (n + 1/4) (Blom 1958), and the residuals in their order.
+    """
+
+    fitted: np.ndarray
+    residual: np.ndarray
+    trend: np.ndarray
+    expected: np.ndarray
+    standardised: np.ndarray
+
+
+def residuals_of(rows: Observed) -> Residuals:
+    """Return the residuals of some rows, or of a sample of them."""
+    from scipy.special import ndtri
+    from statsmodels.nonparametric.smoothers_lowess import lowess
+
+    fitted, residual = rows.mean[:, 0], rows.y - rows.mean[:, 0]
+    if rows.weights is not None:
+        residual = residual * np.sqrt(rows.weights)
+    if len(fitted) > _SHOWN:
+        chosen = np.random.default_rng(0).choice(len(fitted), _SHOWN, replace=False)
+        fitted, residual = fitted[chosen], residual[chosen]
+    trend = np.zeros((0, 2))
+    if len(fitted) >= 20 and np.ptp(fitted) > 0:
+        trend = lowess(residual, fitted, frac=2 / 3, it=3, delta=0.01 * np.ptp(fitted))
+        trend = trend[np.isfinite(trend).all(axis=1)]
+    count = len(residual)
+    expected = ndtri((np.arange(1, count + 1) - 0.375) / (count + 0.25))
+    spread = float(residual.std()) or 1.0
+    return Residuals(fitted, residual, trend, expected, np.sort(residual - residual.mean()) / spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """How far the columns are from being told apart.
+
+    Parameters
+    ----------
+    condition : float
+        Condition number of the design at the network, its columns brought to length one.
+    inflation : tuple of (str, float)
+        Variance inflation factors above 10, the largest first.
+    pairs : tuple of (str, str, float)
+        Correlations of columns beyond 0.9, the largest first.
+    """
+
+    condition: float
+    inflation: tuple[tuple[str, float], ...]
+    pairs: tuple[tuple[str, str, float], ...]
+
+    @property
+    def large(self) -> bool:
+        """Whether anything of it is worth a warning.
+
+        A condition of 30 and more makes trouble: Belsley, Kuh and Welsch (1980), section 3.2.
+        """
+        return self.condition > 30.0 or bool(self.inflation) or bool(self.pairs)
+
+
+def dependence_of(made: Conversion, rows: Observed | None, most: int = 12) -> Dependence:
+    """Return how the columns of a conversion depend on each other."""
+    inflation: list[tuple[str, float]] = []
+    pairs: list[tuple[str, str, float]] = []
+    if rows is not None:
+        start = len(made._terms) - len(made._design.names)
+        names, X = made._terms[start:], rows.X[:, start:]
+        X = X - X.mean(axis=0)
+        lengths = np.sqrt((X**2).sum(axis=0))
+        there = np.flatnonzero(lengths > 0)
+        if 1 < len(there) <= _PAIRS:
+            correlation = np.corrcoef(X[:, there].T)
+            factors = np.diag(np.linalg.pinv(correlation))
+            inflation = [
+                (names[there[place]], float(factors[place]))
+                for place in np.argsort(-factors)
+                if factors[place] > 10.0
+            ]
+            upper = np.argwhere(np.triu(np.abs(correlation) > 0.9, 1))
+            pairs = sorted(
+                (
+                    (names[there[i]], names[there[j]], float(correlation[i, j]))
+                    for i, j in upper.tolist()
+                ),
+                key=lambda pair: -abs(pair[2]),
+            )
+    return Dependence(float(made._moments.condition), tuple(inflation[:most]), tuple(pairs[:most]))
+
+
+def spread_of(made: Conversion, rows: Observed | None) -> np.ndarray | None:
+    """Return the standard deviation of each term's column, shape (p,); 0 of the intercept."""
+    if rows is None:
+        return None
+    spread: np.ndarray = rows.X.std(axis=0)
+    return np.tile(spread, max(len(made._outcomes), 1))
+
+
+def shown_terms(values: Sequence[float] | np.ndarray, most: int) -> np.ndarray:
+    """Return the places of the largest values, in their own order; all if they are few."""
+    sizes = np.nan_to_num(np.abs(np.asarray(values, dtype=float)), nan=0.0, posinf=np.inf)
+    if len(sizes) <= most:
+        return np.arange(len(sizes))
+    return np.sort(np.argsort(-sizes, kind="stable")[:most])

@@ -1,0 +1,258 @@
+"""The part of a report that is about one conversion: tables, plots, tests, caveats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converter.reports import plots
+from converter.reports.diagnostics import (
+    Dependence,
+    Observed,
+    calibration_of,
+    dependence_of,
+    observed_of,
+    residuals_of,
+    shown_terms,
+    spread_of,
+)
+from converter.reports.explanations import explanation_of
+from converter.reports.tables import Grid, tables_of
+
+if TYPE_CHECKING:
+    from converter.regression.conversion import Conversion
+
+# Largest drifts of the verdicts; see `converter.regression.optimality`.
+_BOUNDS = (0.01, 0.1)
+# Rows of the comparison that a page shows.
+_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot, and in words what it shows.
+
+    Parameters
+    ----------
+    svg : str
+    title : str
+    text : str
+        For those who do not see it, and below it for everybody.
+    """
+
+    svg: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A row of the comparison of network and optimum."""
+
+    name: str
+    estimate: float
+    error: float
+    low: float
+    high: float
+    optimum: float
+    optimum_error: float
+    drift: float
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A caveat: its sentence, its section in the documentation, and what that says (HTML)."""
+
+    sentence: str
+    topic: str
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """One conversion as a report shows it.
+
+    Parameters
+    ----------
+    slug : str
+        Prefix of the identifiers on the page.
+    name : str
+        Of the output; empty if there is only one.
+    made : Conversion
+    grids : list of Grid
+        statsmodels' tables, at the network.
+    notes : list of str
+    terms : list of Term
+        Those with the largest drift, if they are many.
+    omitted : int
+        Terms that are not among them.
+    figures : list of Figure
+    caveats : list of Told
+    dependence : Dependence
+    """
+
+    slug: str
+    name: str
+    made: Conversion
+    grids: list[Grid]
+    notes: list[str]
+    terms: list[Term]
+    omitted: int
+    figures: list[Figure]
+    caveats: list[Told]
+    dependence: Dependence
+
+
+def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regression:
+    """Return what a report shows of a conversion."""
+    grids, notes = tables_of(made.results)
+    rows = observed_of(made)
+    terms = _terms(made)
+    places = shown_terms([term.drift for term in terms], _MOST)
+    return Regression(
+        slug=slug,
+        name=name,
+        made=made,
+        grids=grids,
+        notes=notes,
+        terms=[terms[place] for place in places],
+        omitted=len(terms) - len(places),
+        figures=_figures(made, rows, terms, slug),
+        caveats=[Told(str(one), one.topic, explanation_of(one.topic)) for one in made.caveats],
+        dependence=dependence_of(made, rows),
+    )
+
+
+def _terms(made: Conversion) -> list[Term]:
+    table = made.tidy()
+    columns = [
+        *("estimate", "std_error", "conf_low", "conf_high"),
+        *("optimum", "optimum_std_error", "drift"),
+    ]
+    return [
+        Term(name, *map(float, row))
+        for name, row in zip(made.labels, table[columns].to_numpy(float), strict=True)
+    ]
+
+
+def _figures(
+    made: Conversion, rows: Observed | None, terms: list[Term], slug: str
+) -> list[Figure]:
+    figures = [_coefficients(made, rows, terms, slug), _drift(terms, slug)]
+    if rows is not None and not made._likelihood.linear:
+        figures.append(_calibration(made, rows, slug))
+    elif rows is not None:
+        figures += _residuals(made, rows, slug)
+    return [one for one in figures if one is not None]
+
+
+def _coefficients(
+    made: Conversion, rows: Observed | None, terms: list[Term], slug: str
+) -> Figure | None:
+    """Plot coefficients times the spread of their columns: else units decide what is seen."""
+    spread = spread_of(made, rows)
+    label = "change of the linear predictor for one standard deviation of the column"
+    if made._likelihood.linear:
+        label = f"change of {made._design.target} for one standard deviation of the column"
+    if spread is None:
+        spread, label = np.ones(len(terms)), "coefficient"
+    moving = [place for place, one in enumerate(spread) if one > 0]
+    if not moving:
+        return None
+    sizes = [abs(terms[place].estimate * spread[place]) for place in moving]
+    chosen = [moving[place] for place in shown_terms(sizes, plots.MOST)]
+    table = np.array(
+        [
+            [
+                one.estimate,
+                (one.high - one.low) / 2.0,
+                one.optimum,
+                (one.high - one.low) / 2.0 * one.optimum_error / one.error if one.error else 0.0,
+            ]
+            for one in (terms[place] for place in chosen)
+        ]
+    )
+    table = np.where(np.isfinite(table), table, np.nan) * spread[chosen][:, None]
+    svg = plots.coefficients(
+        f"{slug}-coefficients",
+        plots.height_of(len(chosen)),
+        [terms[place].name for place in chosen],
+        *(table[:, 0], np.nan_to_num(table[:, 1]), table[:, 2], np.nan_to_num(table[:, 3])),
+        label,
+    )
+    text = (
+        "Circles are the network's coefficients, squares those of the optimum, lines their 95 % "
+        "intervals; each is multiplied by the standard deviation of its column, so that units do "
+        "not matter. The intercept is left out."
+    )
+    if len(chosen) < len(moving):
+        text += f" Shown are the {len(chosen)} largest of {len(moving)}."
+    return Figure(svg, "Coefficients, network against optimum", text)
+
+
+def _drift(terms: list[Term], slug: str) -> Figure | None:
+    finite = [one for one in terms if np.isfinite(one.drift)]
+    if not finite or len(finite) < len(terms):
+        return None
+    chosen = [finite[place] for place in shown_terms([one.drift for one in finite], plots.MOST)]
+    svg = plots.drift(
+        f"{slug}-drift",
+        plots.height_of(len(chosen)),
+        [one.name for one in chosen],
+        np.array([one.drift for one in chosen]),
+        _BOUNDS,
+    )
+    worst = max(finite, key=lambda one: abs(one.drift))
+    text = (
+        "How far each of the network's coefficients is from the optimum, in standard errors at "
+        f"the optimum. The largest is {worst.drift:.3g}, of {worst.name}. Up to 0.01 (dotted) the "
+        "network counts as at the optimum, up to 0.1 (dashed) as close."
+    )
+    if len(chosen) < len(terms):
+        text += f" Shown are the {len(chosen)} largest of {len(terms)}."
+    return Figure(svg, "Drift", text)
+
+
+def _calibration(made: Conversion, rows: Observed, slug: str) -> Figure:
+    series = calibration_of(made, rows)
+    share = made.family != "poisson"
+    svg = plots.calibration(f"{slug}-calibration", 4.2, series, share)
+    groups = [one for _, found in series for one in found]
+    outside = sum(not one.low <= one.predicted <= one.high for one in groups)
+    what = "share" if share else "mean"
+    text = (
+        f"Rows in groups of like predictions: the observed {what} of each, with its 95 % interval, "
+        f"against the {what} that the network predicts. On the line it is calibrated; of "
+        f"{len(groups)} intervals {outside} miss it{_sampled(rows)}."
+    )
+    return Figure(svg, "Calibration", text)
+
+
+def _residuals(made: Conversion, rows: Observed, slug: str) -> list[Figure]:
+    found = residuals_of(rows)
+    many = "" if len(found.fitted) == made.nobs else f" Shown are {len(found.fitted):,} rows."
+    weighted = " (times the square root of their weights)" if rows.weights is not None else ""
+    first = Figure(
+        plots.residuals(
+            f"{slug}-residuals", 3.8, found.fitted, found.residual, found.trend
+        ),
+        "Residuals against fitted values",
+        f"What the network leaves unexplained{weighted}, against what it predicts. A trend that "
+        f"leaves the line of zero says that something is not linear; a funnel, that the errors are "
+        f"not alike everywhere (then use a robust covariance).{many}",
+    )
+    skew = float(np.mean(found.standardised**3))
+    excess = float(np.mean(found.standardised**4)) - 3.0
+    second = Figure(
+        plots.quantiles(f"{slug}-quantiles", 4.2, found.expected, found.standardised),
+        "Normal Q-Q plot of the residuals",
+        "Residuals that are normal lie on the line. Skewness "
+        f"{skew:.2g}, excess kurtosis {excess:.2g}; both are 0 of normal ones.{many}",
+    )
+    return [first, second]
+
+
+def _sampled(rows: Observed) -> str:
+    return f" (a sample of {len(rows.y):,} rows)" if rows.sampled else ""
