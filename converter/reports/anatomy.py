@@ -283,8 +283,7 @@ class _Findings:
         found = tuple(
             one
             for one in self.left
-            if one.node == name and (one.operation == operation or not special)
-            and name
+            if one.node == name and (one.operation == operation or not special) and name
         )
         self.left = [one for one in self.left if one not in found]
         return found

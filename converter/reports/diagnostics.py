@@ -154,7 +154,9 @@ def residuals_of(rows: Observed) -> Residuals:
     count = len(residual)
     expected = ndtri((np.arange(1, count + 1) - 0.375) / (count + 0.25))
     spread = float(residual.std()) or 1.0
-    return Residuals(fitted, residual, trend, expected, np.sort(residual - residual.mean()) / spread)
+    return Residuals(
+        fitted, residual, trend, expected, np.sort(residual - residual.mean()) / spread
+    )
 
 
 @dataclass(frozen=True, slots=True)

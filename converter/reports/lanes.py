@@ -63,8 +63,11 @@ def rows_of(parts: Sequence[Part]) -> list[Row]:
         lane = min([one for one in reads if one in free] or free or [len(active)])
         if lane == len(active):
             active.append(None)
-        paths = [_line(one, one) for one, value in before.items() if value is not None and
-                 active[one] == value]
+        paths = [
+            _line(one, one)
+            for one, value in before.items()
+            if value is not None and active[one] == value
+        ]
         paths += [_line(one, lane, end=50.0) for one in reads]
         if place in last:
             active[lane] = place

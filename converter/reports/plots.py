@@ -117,7 +117,9 @@ def _inline(name: str, svg: str) -> str:
         svg = svg.replace(colour, f"var(--{variable})")
     # The page says how wide it is, and what it shows.
     svg = re.sub(r'<svg height="[^"]*" viewBox', "<svg viewBox", svg, count=1)
-    return re.sub(r'<svg( viewBox="[^"]*") width="[^"]*"', r'<svg aria-hidden="true"\1', svg, count=1)
+    return re.sub(
+        r'<svg( viewBox="[^"]*") width="[^"]*"', r'<svg aria-hidden="true"\1', svg, count=1
+    )
 
 
 def _named(names: Sequence[str]) -> list[str]:

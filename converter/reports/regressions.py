@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from converter.reports.diagnostics import (
     spread_of,
 )
 from converter.reports.explanations import explanation_of
+from converter.reports.page import number
 from converter.reports.tables import Grid, tables_of
 
 if TYPE_CHECKING:
@@ -80,7 +82,12 @@ class Regression:
         Prefix of the identifiers on the page.
     name : str
         Of the output; empty if there is only one.
-    made : Conversion
+    verdict : str
+        See `Optimality`.
+    sentence : str
+        The verdict in words.
+    tests : list of (str, str)
+        What it rests on, by name.
     grids : list of Grid
         statsmodels' tables, at the network.
     notes : list of str
@@ -90,19 +97,22 @@ class Regression:
         Terms that are not among them.
     figures : list of Figure
     caveats : list of Told
-    dependence : Dependence
+    dependence : Dependence or None
+        None if there are no columns to look at.
     """
 
     slug: str
     name: str
-    made: Conversion
+    verdict: str
+    sentence: str
+    tests: list[tuple[str, str]]
     grids: list[Grid]
     notes: list[str]
     terms: list[Term]
     omitted: int
     figures: list[Figure]
     caveats: list[Told]
-    dependence: Dependence
+    dependence: Dependence | None
 
 
 def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regression:
@@ -114,7 +124,9 @@ def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regressi
     return Regression(
         slug=slug,
         name=name,
-        made=made,
+        verdict=made.optimality.verdict,
+        sentence=made.verdict_sentence,
+        tests=_tests(made),
         grids=grids,
         notes=notes,
         terms=[terms[place] for place in places],
@@ -123,6 +135,19 @@ def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regressi
         caveats=[Told(str(one), one.topic, explanation_of(one.topic)) for one in made.caveats],
         dependence=dependence_of(made, rows),
     )
+
+
+def _tests(made: Conversion) -> list[tuple[str, str]]:
+    found = made.optimality
+    name = "F" if len(found.df) == 2 else "Chi-squared"
+    left_out = f" ({made.dropped:,} left out)" if made.dropped else ""
+    return [
+        ("Verdict", found.verdict),
+        ("Largest drift", f"{number(found.max_drift, 4)} standard errors"),
+        (f"{name} ({', '.join(map(str, found.df))})", number(found.statistic, 5)),
+        ("p-value", number(found.pvalue, 4)),
+        ("Rows used", f"{made.nobs:,}{left_out}"),
+    ]
 
 
 def _terms(made: Conversion) -> list[Term]:
@@ -137,10 +162,8 @@ def _terms(made: Conversion) -> list[Term]:
     ]
 
 
-def _figures(
-    made: Conversion, rows: Observed | None, terms: list[Term], slug: str
-) -> list[Figure]:
-    figures = [_coefficients(made, rows, terms, slug), _drift(terms, slug)]
+def _figures(made: Conversion, rows: Observed | None, terms: list[Term], slug: str) -> list[Figure]:
+    figures = [_coefficients(made, rows, terms, slug), drift_figure(terms, slug)]
     if rows is not None and not made._likelihood.linear:
         figures.append(_calibration(made, rows, slug))
     elif rows is not None:
@@ -163,6 +186,30 @@ def _coefficients(
         return None
     sizes = [abs(terms[place].estimate * spread[place]) for place in moving]
     chosen = [moving[place] for place in shown_terms(sizes, plots.MOST)]
+    text = (
+        "Circles are the network's coefficients, squares those of the optimum, lines their 95 % "
+        "intervals; each is multiplied by the standard deviation of its column, so that units do "
+        "not matter. The intercept is left out."
+    )
+    if len(chosen) < len(moving):
+        text += f" Shown are the {len(chosen)} largest of {len(moving)}."
+    return coefficient_figure([terms[p] for p in chosen], spread[chosen], slug, label, text)
+
+
+def coefficient_figure(
+    terms: Sequence[Term], factors: np.ndarray, slug: str, label: str, text: str
+) -> Figure:
+    """Return the plot of some coefficients and the optimum's.
+
+    Parameters
+    ----------
+    terms : sequence of Term, length p
+    factors : ndarray, shape (p,)
+        What each is multiplied by, to be on one scale.
+    slug : str
+    label, text : str
+        Of the axis, and what the plot shows.
+    """
     table = np.array(
         [
             [
@@ -171,28 +218,22 @@ def _coefficients(
                 one.optimum,
                 (one.high - one.low) / 2.0 * one.optimum_error / one.error if one.error else 0.0,
             ]
-            for one in (terms[place] for place in chosen)
+            for one in terms
         ]
     )
-    table = np.where(np.isfinite(table), table, np.nan) * spread[chosen][:, None]
+    table = np.where(np.isfinite(table), table, np.nan) * factors[:, None]
     svg = plots.coefficients(
         f"{slug}-coefficients",
-        plots.height_of(len(chosen)),
-        [terms[place].name for place in chosen],
+        plots.height_of(len(terms)),
+        [one.name for one in terms],
         *(table[:, 0], np.nan_to_num(table[:, 1]), table[:, 2], np.nan_to_num(table[:, 3])),
         label,
     )
-    text = (
-        "Circles are the network's coefficients, squares those of the optimum, lines their 95 % "
-        "intervals; each is multiplied by the standard deviation of its column, so that units do "
-        "not matter. The intercept is left out."
-    )
-    if len(chosen) < len(moving):
-        text += f" Shown are the {len(chosen)} largest of {len(moving)}."
     return Figure(svg, "Coefficients, network against optimum", text)
 
 
-def _drift(terms: list[Term], slug: str) -> Figure | None:
+def drift_figure(terms: list[Term], slug: str) -> Figure | None:
+    """Return the plot of the drifts; None if not all of them are numbers."""
     finite = [one for one in terms if np.isfinite(one.drift)]
     if not finite or len(finite) < len(terms):
         return None
@@ -235,9 +276,7 @@ def _residuals(made: Conversion, rows: Observed, slug: str) -> list[Figure]:
     many = "" if len(found.fitted) == made.nobs else f" Shown are {len(found.fitted):,} rows."
     weighted = " (times the square root of their weights)" if rows.weights is not None else ""
     first = Figure(
-        plots.residuals(
-            f"{slug}-residuals", 3.8, found.fitted, found.residual, found.trend
-        ),
+        plots.residuals(f"{slug}-residuals", 3.8, found.fitted, found.residual, found.trend),
         "Residuals against fitted values",
         f"What the network leaves unexplained{weighted}, against what it predicts. A trend that "
         f"leaves the line of zero says that something is not linear; a funnel, that the errors are "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter import __version__
-from converter.errors import Finding, ModelFileError, Rejected, printable
+from converter.errors import Rejected, printable
 from converter.files import write_atomically
 from converter.inspection import Inspection, OutputReport, fold_each, inspect
 from converter.model import AffineModel
@@ -309,6 +309,7 @@ class _Subject:
             title=printable(self.name, 200),
             back=back,
             accepted=self.accepted,
+            mood=self._mood,
             verdict=self.verdict,
             sentences=self._sentences(),
             contents=contents,
@@ -346,10 +347,17 @@ class _Subject:
         said = " and ".join(_kind(link, family) for link, family in kinds)
         return f"This network is {said}."
 
+    @property
+    def _mood(self) -> str:
+        """How the verdict is coloured: a regression whose numbers may not be believed is between."""
+        if not self.accepted or (self.verified is not None and not self.verified.agrees):
+            return "bad"
+        well = ("optimum", "close", "consistent")
+        return "good" if all(one.verdict in well for one in self.regressions) else "doubt"
+
     def _sentences(self) -> list[str]:
         said = [
-            f"{one.name}: {one.made.verdict_sentence}" if one.name else one.made.verdict_sentence
-            for one in self.regressions
+            f"{one.name}: {one.sentence}" if one.name else one.sentence for one in self.regressions
         ]
         if self.verified is not None:
             said.append(f"{str(self.verified)[0].upper()}{str(self.verified)[1:]}.")
@@ -374,8 +382,10 @@ class _Subject:
     def _about(self) -> list[tuple[str, str]]:
         found = self.found
         if found is None:
-            return [("Model", self.models[0].path or "folded in memory"),
-                    ("File", "not there when this report was written")]
+            return [
+                ("Model", self.models[0].path or "folded in memory"),
+                ("File", "not there when this report was written"),
+            ]
         facts = [("File", found.path), ("Format", found.format), ("Size", size(found.size))]
         facts += [("SHA-256", found.sha256)]
         facts += [
@@ -499,11 +509,3 @@ def _table(title: str, outputs: list[str], names: list[str], values: np.ndarray)
         for name, row in zip(names[: _TERMS + 1], values[: _TERMS + 1, :_SIDE], strict=False)
     ]
     return Table(title, outputs[:_SIDE], rows, " and ".join(omitted))
-
-
-def findings_of(found: Inspection) -> tuple[Finding, ...]:
-    """Return the findings of an inspection."""
-    return found.findings
-
-
-__all__ = ["KINDS", "ModelFileError", "Report", "report", "report_of", "table_of"]

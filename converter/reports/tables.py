@@ -62,8 +62,10 @@ def _grid(table: Any) -> Grid:
         header = tuple(cell.text for cell in lines.pop(0))
     elif lines:
         lines = [
-            [Cell(cell.text, "row" if place % 2 == 0 and cell.text else "") for place, cell in
-             enumerate(line)]
+            [
+                Cell(cell.text, "row" if place % 2 == 0 and cell.text else "")
+                for place, cell in enumerate(line)
+            ]
             for line in lines
         ]
     return Grid(str(table.title or ""), header, tuple(map(tuple, lines)))
