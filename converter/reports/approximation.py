@@ -1,4 +1,4 @@
-"""How far a network that is no regression is from one, on some rows: an approximation, so called."""
+"""How far a network that is no regression is from one, on some rows: an approximation."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _COLOURS = {
 # Terms that a plot shows, and characters of their names.
 MOST = 40
 _WIDEST = 34
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10.0,

@@ -182,7 +182,7 @@ class Table:
 
     title: str
     outputs: list[str]
-    rows: list[tuple[str, list[float | None]]]
+    rows: list[tuple[str, list[float]]]
     omitted: str = ""
 
 
@@ -349,7 +349,7 @@ class _Subject:
 
     @property
     def _mood(self) -> str:
-        """How the verdict is coloured: a regression whose numbers may not be believed is between."""
+        """How the verdict is coloured: between are numbers that may not be believed."""
         if not self.accepted or (self.verified is not None and not self.verified.agrees):
             return "bad"
         well = ("optimum", "close", "consistent")
