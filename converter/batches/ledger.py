@@ -225,6 +225,25 @@ class Ledger:
                 counts[status] += 1
         return counts
 
+    def rows(
+        self, table: str, key: str | None = None, *, order: str = "key"
+    ) -> list[dict[str, Any]]:
+        """Return rows of a table, of one model or of all.
+
+        Parameters
+        ----------
+        table : str
+        key : str, optional
+        order : str
+            The column that they are in the order of.
+        """
+        chosen = "" if key is None else " WHERE key = ?"
+        cursor = self._db.execute(
+            f"SELECT * FROM {table}{chosen} ORDER BY {order}", () if key is None else (key,)
+        )
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
     def frame(self, name: str) -> Any:
         """Return a table of `EXPORTS` as a pandas DataFrame."""
         import pandas as pd

@@ -68,6 +68,8 @@ class Part:
         Weights and constants of the file that it reads.
     findings : tuple of Finding
         What was found here.
+    input, output : bool
+        Whether it is one of the network's.
     """
 
     name: str
@@ -77,6 +79,8 @@ class Part:
     sources: tuple[int, ...] = ()
     stored: tuple[Stored, ...] = ()
     findings: tuple[Finding, ...] = ()
+    input: bool = False
+    output: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +242,7 @@ def _parts(
         shape = [] if one.shape is None else [_declared(one.shape)]
         found = taken.of("input", one.name)
         kind = "refused" if found else "input"
-        parts.append(Part(one.name, one.dtype, kind, tuple(shape), findings=found))
+        parts.append(Part(one.name, one.dtype, kind, tuple(shape), findings=found, input=True))
     for node in needed:
         own = seen.own.get(id(node), ())
         found = taken.of(node.name, node.name) + taken.among(own)
@@ -267,7 +271,7 @@ def _parts(
         kind = "label" if verdict == () else "refused" if found else "output"
         link = verdict.link if isinstance(verdict, Settled) else ""
         sources = (makers[output.edge],) if output.edge in makers else ()
-        parts.append(Part(output.name, link, kind, (), sources, (), found))
+        parts.append(Part(output.name, link, kind, (), sources, (), found, output=True))
     return tuple(parts)
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # Largest drifts of the verdicts; see `converter.regression.optimality`.
 _BOUNDS = (0.01, 0.1)
-# Rows of the comparison that a page shows.
-_MOST = 500
+#: Rows of a table of terms that a page shows.
+MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regressi
     grids, notes = tables_of(made.results)
     rows = observed_of(made)
     terms = _terms(made)
-    places = shown_terms([term.drift for term in terms], _MOST)
+    places = shown_terms([term.drift for term in terms], MOST)
     return Regression(
         slug=slug,
         name=name,

@@ -1,0 +1,393 @@
+"""The report of a batch: an index of its models, and a page for each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converter import __version__
+from converter.batches.ledger import Ledger
+from converter.batches.progress import Progress
+from converter.batches.work import FAILED, REGRESSION
+from converter.errors import DataError, Finding, ModelFileError, printable
+from converter.files import write_atomically
+from converter.inspection import inspect
+from converter.reports.anatomy import anatomy
+from converter.reports.contents import (
+    Facts,
+    Outcome,
+    Page,
+    Report,
+    Table,
+    outcomes,
+    titled,
+    verdict_of,
+)
+from converter.reports.page import number, render
+from converter.reports.provenance import now
+
+_SQLITE = b"SQLite format 3\0"
+# Pages that are made in this process; more are worth others, so many at a time.
+_FEW, _CHUNK = 24, 8
+# Files of an index: the pages of its models.
+_FOLDER = "models"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Everything that a ledger holds of one model."""
+
+    model: Row
+    regressions: list[Row]
+    coefficients: list[Row]
+    caveats: list[Row]
+    failure: Row | None
+
+
+def is_ledger(path: Any) -> bool:
+    """Tell whether a path names a SQLite file, which no model is."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except (OSError, TypeError, ValueError):
+        return False
+
+
+def report_ledger(
+    ledger: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    quiet: bool = True,
+) -> Report:
+    """Write an index of a batch's models, and a page for each.
+
+    Pages say what the ledger holds; where a model's file is still there, and the same, its network
+    is drawn as well. Nothing is computed again.
+
+    Parameters
+    ----------
+    ledger : path-like
+        What `converter.batch` wrote; see docs/ledger.md.
+    folder : path-like
+        Made if it is not there. ``index.html`` is written last.
+    workers : int, optional
+        Processes; by default one for each processor.
+    quiet : bool
+        False shows how far it is, on stderr.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    DataError
+        If the file is no ledger, or holds no model.
+    OSError
+        If the folder cannot be written.
+    """
+    if not is_ledger(ledger):
+        raise DataError(f"{printable(str(ledger))}: is no ledger")
+    book = Ledger(ledger)
+    try:
+        models = book.rows("model", order="key")
+        runs = book.rows("run", order="id")
+        if not models:
+            raise DataError(f"{printable(str(ledger))}: holds no models yet")
+        place = Path(folder)
+        (place / _FOLDER).mkdir(parents=True, exist_ok=True)
+        entries = (_entry(book, row) for row in models)
+        lines = []
+        with Progress(len(models), not quiet) as progress:
+            for line in _written(entries, place, len(models), workers):
+                lines.append(line)
+                progress.add(line["status"])
+    finally:
+        book.close()
+    text = _index(Path(ledger), lines, runs)
+    write_atomically(place / "index.html", lambda file: file.write(text.encode("utf-8", "replace")))
+    accepted = all(line["status"] == REGRESSION for line in lines)
+    return Report(place / "index.html", accepted, None, 1 + len(lines))
+
+
+def _entry(book: Ledger, model: Row) -> Entry:
+    key = model["key"]
+    failures = book.rows("failure", key)
+    return Entry(
+        model,
+        book.rows("regression", key),
+        book.rows("coefficient", key, order="rowid"),
+        book.rows("caveat", key, order="rowid"),
+        failures[0] if failures else None,
+    )
+
+
+def _written(
+    entries: Iterator[Entry], folder: Path, count: int, workers: int | None
+) -> Iterator[Row]:
+    """Write the pages; yield their lines of the index, in order."""
+    jobs = ((number, entry, folder) for number, entry in enumerate(entries, 1))
+    if count <= _FEW or workers == 0:
+        yield from map(_write, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        # Not all at once: a ledger may hold more than memory.
+        ahead: list[Any] = []
+        for job in _chunks(jobs):
+            ahead.append(pool.submit(_write_all, job))
+            if len(ahead) > 8 * (workers or os.cpu_count() or 1):
+                yield from ahead.pop(0).result()
+        for future in ahead:
+            yield from future.result()
+
+
+def _chunks(jobs: Iterator[Any]) -> Iterator[list[Any]]:
+    chunk: list[Any] = []
+    for job in jobs:
+        chunk.append(job)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _write_all(jobs: Sequence[tuple[int, Entry, Path]]) -> list[Row]:
+    return list(map(_write, jobs))
+
+
+def _write(job: tuple[int, Entry, Path]) -> Row:
+    """Write the page of a model; return its line of the index."""
+    place, entry, folder = job
+    name = f"{_FOLDER}/{place:06d}.html"
+    page_of(entry).write(folder / name, back="../index.html")
+    return _line(entry, name)
+
+
+def page_of(entry: Entry) -> Page:
+    """Return the page about a model of a ledger."""
+    model = entry.model
+    findings = [Finding(**one) for one in json.loads(model["findings"] or "[]")]
+    page = Page(
+        title=titled(model["key"]),
+        verdict=_verdict(entry, findings),
+        accepted=model["status"] == REGRESSION,
+        about=_about(model),
+        findings=findings,
+        unverified="The network was not run: a batch compares no model with its runtime.",
+        unapproximated="Not measured: a report of the model by itself does that (--verify).",
+        provenance=_provenance(entry),
+    )
+    if model["status"] == REGRESSION:
+        kind = model["verdict"] or ""
+        page.outputs = [
+            Outcome(
+                name or titled(model["key"]),
+                kind,
+                one.get("link") or model["link"] or "",
+                one.get("family") or model["family"] or "",
+                model["loss"] or "not recorded",
+            )
+            for name, one in _outputs(entry).items()
+        ]
+    _draw(page, model)
+    if entry.regressions:
+        from converter.reports.recorded import regressions_of
+
+        page.regressions = regressions_of(
+            entry.regressions, entry.coefficients, entry.caveats, model
+        )
+    else:
+        page.tables = _tables(entry)
+        page.notes = [one["sentence"] for one in entry.caveats]
+    return page
+
+
+def _outputs(entry: Entry) -> dict[str, Row]:
+    if entry.regressions:
+        return {one["output"]: one for one in entry.regressions}
+    return {one["output"]: {} for one in entry.coefficients}
+
+
+def _verdict(entry: Entry, findings: Sequence[Finding]) -> str:
+    model = entry.model
+    if entry.failure is not None:
+        return f"Nothing was found out: {entry.failure['sentence']}"
+    kinds = [
+        (one.get("link") or model["link"] or "", one.get("family") or model["family"] or "")
+        for one in _outputs(entry).values()
+    ]
+    return verdict_of(kinds or [(model["link"] or "", model["family"] or "")], findings)
+
+
+def _draw(page: Page, model: Row) -> None:
+    """Draw the network, where its file is there and what it was."""
+    path, options = model["model"], json.loads(model["options"] or "{}")
+    if model["status"] == FAILED or not os.path.exists(path):
+        return
+    chosen = {"output": options.get("output"), "signature": options.get("signature")}
+    try:
+        found = inspect(path, **chosen)
+        if found.sha256 != model["sha256"]:
+            page.notes.append("The file has changed since; this page is about what it was.")
+            return
+        page.seen = anatomy(path, **chosen)
+    except (ModelFileError, ValueError, OSError):
+        return
+    page.outputs = outcomes(found)
+    page.notes += found.notes
+
+
+def _about(model: Row) -> Facts:
+    facts = [("Key", model["key"]), ("File", model["model"])]
+    facts += [("Format", model["format"])] if model["format"] else []
+    facts += [("SHA-256", model["sha256"])] if model["sha256"] else []
+    facts += [
+        (name, str(model[name.lower()]))
+        for name in ("Inputs", "Outputs")
+        if model[name.lower()] is not None
+    ]
+    labels = json.loads(model["labels"] or "{}")
+    return facts + [(str(name), str(value)) for name, value in labels.items()]
+
+
+def _provenance(entry: Entry) -> Facts:
+    model = entry.model
+    facts = [("Model", model["model"]), ("Model's SHA-256", model["sha256"] or "not known")]
+    if model["data"]:
+        facts += [("Data", model["data"]), ("Data's SHA-256", model["data_sha256"] or "not known")]
+        facts += [("Target", ", ".join(_listed(model["target"])))]
+    facts += [("Rows chosen by", model["filter"])] if model["filter"] else []
+    options = json.loads(model["options"] or "{}")
+    facts += [("Options", json.dumps(options))] if options else []
+    facts += [("Found by run", str(model["run"])), ("Found on", model["finished"])]
+    if model["seconds"] is not None:
+        facts.append(("Seconds", number(model["seconds"], 3)))
+    if entry.failure is not None and entry.failure["detail"]:
+        facts.append(("Details of the failure", entry.failure["detail"]))
+    return [*facts, ("Report made on", now())]
+
+
+def _listed(target: str | None) -> list[str]:
+    found = json.loads(target or "[]")
+    if isinstance(found, dict):
+        return [f"{key}: {value}" for key, value in found.items()]
+    return list(map(str, found)) if isinstance(found, list) else [str(found)]
+
+
+def _tables(entry: Entry) -> list[Table]:
+    made: dict[str, list[tuple[str, list[float]]]] = {}
+    for one in entry.coefficients:
+        value = np.nan if one["coef"] is None else float(one["coef"])
+        made.setdefault(one["output"], []).append((one["term"], [value]))
+    return [Table(f"Coefficients of {name}", ["coefficient"], rows) for name, rows in made.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the index; `number` is what it is sorted by, if it holds a number."""
+
+    text: str
+    number: float | None = None
+    numeric: bool = False
+
+    @property
+    def value(self) -> str:
+        """The number as a script reads it; empty where there is none."""
+        if self.number is None:
+            return ""
+        if not np.isfinite(self.number):
+            return "" if np.isnan(self.number) else ("-" * (self.number < 0) + "Infinity")
+        return repr(float(self.number))
+
+
+_COLUMNS = (
+    ("Model", "text"),
+    ("Status", "text"),
+    ("Regression", "text"),
+    ("Rows", "number"),
+    ("Optimality", "text"),
+    ("Largest drift", "number"),
+    ("p-value", "number"),
+    ("R2", "number"),
+    ("Caveats", "number"),
+    ("What is in the way", "text"),
+)
+_ORDER = ("", "optimum", "consistent", "close", "not at the optimum", "contradicted")
+
+
+def _line(entry: Entry, page: str) -> Row:
+    """Return a model's line of the index; of several outputs the worst."""
+    model, found = entry.model, entry.regressions
+    worst = max((one["verdict"] or "" for one in found), key=lambda v: _ORDER.index(v), default="")
+    drift = max((one["max_drift"] for one in found if one["max_drift"] is not None), default=None)
+    pvalue = min((p for one in found if (p := one["optimality_p_value"]) is not None), default=None)
+    square = min((r for one in found if (r := _square(one)) is not None), default=None)
+    kinds = {(one["link"], one["family"]) for one in found} or {(model["link"], model["family"])}
+    said = " and ".join(f"{family}, {link}" for link, family in sorted(kinds, key=str) if family)
+    why = entry.failure["sentence"] if entry.failure else ""
+    findings = json.loads(model["findings"] or "[]")
+    if findings:
+        why = f"{findings[0]['node']} {findings[0]['operation']}: {findings[0]['reason']}"
+        why += f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return {
+        "key": model["key"],
+        "page": page,
+        "status": model["status"],
+        "verdict": worst,
+        "cells": [
+            Cell(model["status"]),
+            Cell(said),
+            _count(model["nobs"]),
+            Cell(worst),
+            Cell(number(drift, 3), drift, True),
+            Cell(number(pvalue, 3), pvalue, True),
+            Cell(number(square, 4), square, True),
+            _count(len(entry.caveats)),
+            Cell(why),
+        ],
+    }
+
+
+def _square(row: Row) -> float | None:
+    found = row["r_squared"] if row["r_squared"] is not None else row["pseudo_r_squared"]
+    return None if found is None else float(found)
+
+
+def _count(value: int | None) -> Cell:
+    return Cell("" if value is None else f"{value:,}", value, True)
+
+
+def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row]) -> str:
+    counts = dict.fromkeys((REGRESSION, "rejected", FAILED), 0)
+    for line in lines:
+        counts[line["status"]] = counts.get(line["status"], 0) + 1
+    verdict = (
+        f"{len(lines):,} models: {counts[REGRESSION]:,} regressions, {counts['rejected']:,} "
+        f"rejected, {counts[FAILED]:,} failed."
+    )
+    verdicts = {line["verdict"] for line in lines} - {""}
+    return render(
+        "index.html",
+        version=__version__,
+        made_on=now(),
+        title=f"Models of {printable(ledger.name, 200)}",
+        verdict=verdict,
+        mood="good" if counts[REGRESSION] == len(lines) else "bad",
+        columns=_COLUMNS,
+        rows=lines,
+        runs=runs,
+        statuses=[status for status, count in counts.items() if count],
+        verdicts=sorted(verdicts, key=_ORDER.index),
+    )
