@@ -109,12 +109,12 @@ def _processes(workers: int, timeout: float, regressions: bool) -> Iterator[Pool
     def started() -> Any:
         return ProcessPool(
             max_workers=workers,
-            initializer=_started,
+            initializer=ready,
             initargs=(regressions,),
-            context=multiprocessing.get_context("spawn"),
+            context=context,
         )
 
-    with _environment(dict.fromkeys(_ONE_THREAD, "1")), _without_main():
+    with spawning() as context:
         pool = started()
 
         def submit(task: Task) -> Future[list[Outcome]]:
@@ -138,6 +138,13 @@ def _processes(workers: int, timeout: float, regressions: bool) -> Iterator[Pool
 
 
 @contextmanager
+def spawning() -> Iterator[Any]:
+    """Yield the context of processes that are started anew, each with one thread of its own."""
+    with _environment(dict.fromkeys(_ONE_THREAD, "1")), _without_main():
+        yield multiprocessing.get_context("spawn")
+
+
+@contextmanager
 def _without_main() -> Iterator[None]:
     """Keep workers from running the user's script again, which they have no use for."""
     main = sys.modules["__main__"]
@@ -150,7 +157,7 @@ def _without_main() -> Iterator[None]:
         vars(main).update(hidden)
 
 
-def _started(regressions: bool) -> None:
+def ready(regressions: bool) -> None:
     """Make a worker ready: what it imports is not counted as time of its first model.
 
     Parameters

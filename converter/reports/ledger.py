@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from converter import __version__
 from converter.batches.ledger import Ledger
+from converter.batches.pool import ready, spawning
 from converter.batches.progress import Progress
 from converter.batches.work import FAILED, REGRESSION
 from converter.errors import DataError, Finding, ModelFileError, printable
@@ -141,7 +141,10 @@ def _written(
     if count <= _FEW or workers == 0:
         yield from map(_write, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with (
+        spawning() as context,
+        ProcessPoolExecutor(workers, context, initializer=ready, initargs=(False,)) as pool,
+    ):
         # Not all at once: a ledger may hold more than memory.
         ahead: list[Any] = []
         for job in _chunks(jobs):
