@@ -60,6 +60,7 @@ FORMATS: dict[str, Format] = {
         Format("csv", (".csv",), "tables", _ALL),
         Format("parquet", (".parquet",), "tables", _ALL),
         Format("npz", (".npz",), "tables", ("model", "regression")),
+        Format("onnx", (".onnx",), "onnx", _MODEL, ("float32",)),
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
