@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import hostile
@@ -55,7 +56,7 @@ MODELS = {
         feature_names=(*(f"picture[{i},{j}]" for i in range(2) for j in range(2)), "x", "z"),
     ),
 }
-KERAS = [name for name in MODELS if name not in ("probit", "cloglog")]
+KERAS = [name for name in MODELS if name not in ("probit", "cloglog", "two softmaxes, shuffled")]
 
 
 def _inputs(model, rows: int = 40, dtype: str = "float64") -> dict[str, np.ndarray]:
@@ -163,3 +164,71 @@ def test_a_regression_exports_its_network_in_the_units_of_the_table(tmp_path):
     np.testing.assert_allclose(
         session.run(None, inputs)[0][:, 0], made.results.fittedvalues, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("name", KERAS)
+@pytest.mark.parametrize("float32", [False, True])
+def test_keras(tmp_path, name, float32):
+    import keras
+
+    model, path = MODELS[name](), tmp_path / "m.keras"
+    model.export(path, float32=float32)
+    dtype = "float32" if float32 else "float64"
+    exact = model
+    if float32:
+        exact = replace(
+            model,
+            coef=model.coef.astype(dtype).astype(float),
+            intercept=model.intercept.astype(dtype).astype(float),
+        )
+    read = converter.fold(path)
+    _same(read, exact, names=False)
+    assert read.feature_names == tuple(one.replace("/", "_") for one in model.feature_names)
+    assert read.output_names == tuple(one.replace("/", "_") for one in model.output_names)
+    assert (read.loss, read.family) == (model.loss, read.family)
+    if model.loss is not None:
+        assert read.family == model.family
+        assert read.loss.settings == model.loss.settings
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loaded = keras.saving.load_model(path)
+    assert loaded.count_params() == model.coef.size + int(model.has_intercept.sum())
+    inputs = _inputs(model, dtype=dtype)
+    found = loaded([keras.ops.convert_to_tensor(one) for one in inputs.values()])
+    parts = found if isinstance(found, list) else [found]
+    found = np.concatenate([np.asarray(y).reshape(40, -1) for y in parts], axis=1)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(
+        found,
+        exact.predict(inputs),
+        rtol=1e-12 if not float32 else 2e-4,
+        atol=1e-12 if not float32 else 1e-5,
+    )
+
+
+def test_keras_writes_what_it_reads(tmp_path):
+    import keras
+
+    model = MODELS["logistic"]()
+    model.export(tmp_path / "m.keras")
+    keras.saving.load_model(tmp_path / "m.keras").save(tmp_path / "again.keras")
+    _same(converter.fold(tmp_path / "again.keras"), model)
+
+
+def test_keras_refuses(tmp_path):
+    for model, words in (
+        (MODELS["probit"](), "link 'probit', for which Keras has no activation"),
+        (MODELS["cloglog"](), "link 'cloglog'"),
+        (GROUPED, "no neighbours"),
+        (converter.fold(FIXTURES / "marriages.keras"), "'occupation' is a category"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.export(tmp_path / "m.keras")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "keras"])
+def test_the_same_model_is_the_same_file(tmp_path, suffix):
+    for name in ("a", "b"):
+        MODELS["softmax"]().export(tmp_path / f"{name}.{suffix}")
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()

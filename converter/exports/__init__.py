@@ -61,6 +61,7 @@ FORMATS: dict[str, Format] = {
         Format("parquet", (".parquet",), "tables", _ALL),
         Format("npz", (".npz",), "tables", ("model", "regression")),
         Format("onnx", (".onnx",), "onnx", _MODEL, ("float32",)),
+        Format("keras", (".keras",), "keras", _MODEL, ("float32",)),
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
