@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import converter
 from converter.errors import (
@@ -27,6 +28,8 @@ from converter.errors import (
 if TYPE_CHECKING:
     from converter.inspection import Inspection
     from converter.model import AffineModel
+    from converter.regression.conversion import Conversion
+    from converter.regression.joint import JointConversion
 
 _REGRESSION, _NONE, _TROUBLE = 0, 1, 2
 
@@ -42,6 +45,14 @@ _signature = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _file = click.option(
     "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
+)
+_to = click.option(
+    "--to", metavar="NAME", help="The file's format, where its suffix does not say: onnx, sql ..."
+)
+_float32 = click.option("--float32", is_flag=True, help="Round to single precision (onnx, keras).")
+_table = click.option("--table", metavar="NAME", help="Table that an SQL query reads.  [data]")
+_linear = click.option(
+    "--linear-predictor", is_flag=True, help="Leave out the link (sql), for what SQL cannot say."
 )
 _scale = click.option(
     "--scale",
@@ -86,6 +97,87 @@ def _reported(command: Callable[..., int]) -> Callable[..., int]:
     return run
 
 
+def _regression(required: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return a decorator that adds the options of `converter.convert`."""
+    options = (
+        click.option(
+            "--data",
+            required=required,
+            metavar="TABLE",
+            help="CSV, Parquet or Arrow IPC file, or a folder of Parquet files.",
+        ),
+        click.option(
+            "--target",
+            required=required,
+            metavar="COLUMN",
+            help="Column of the response; of several outputs one each, A,B.",
+        ),
+        click.option(
+            "--features", metavar="A,B,C", help="Columns in the order of the model's inputs."
+        ),
+        click.option(
+            "--family",
+            metavar="NAME",
+            help="Override the family: gaussian, binomial, multinomial, poisson, quantile:TAU, "
+            "huber:BEND.",
+        ),
+        click.option(
+            "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
+        ),
+        click.option(
+            "--groups",
+            metavar="COLUMN",
+            help="Column of the groups, for --cov-type cluster; two ways, A,B.",
+        ),
+        click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC."),
+        click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian)."),
+        click.option("--where", metavar="CONDITION", help="Which rows, as in SQL: 'store = 3'."),
+        click.option(
+            "--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True
+        ),
+        click.option(
+            "--base",
+            multiple=True,
+            metavar="COLUMN=LEVEL",
+            help="Level of a category that its others are compared with (repeatable).",
+        ),
+        click.option(
+            "--not-training-data",
+            "unseen",
+            is_flag=True,
+            help="The network never saw these rows: an evaluation, not a fit.",
+        ),
+        click.option(
+            "--restricted",
+            is_flag=True,
+            help="Count only the parameters that the architecture has.",
+        ),
+        click.option(
+            "--memory",
+            metavar="SIZE",
+            help="What rows may take, 500MB; more is streamed past, in passes.  [default: 2GB]",
+        ),
+        click.option(
+            "--passes",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Read streamed rows no more often.",
+        ),
+        click.option("--quiet", is_flag=True, help="Do not show how far a stream is."),
+        _scale,
+        _scale_target,
+        _output,
+        _signature,
+    )
+
+    def add(command: Callable[..., int]) -> Callable[..., int]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(converter.__version__, prog_name="converter")
 def main() -> None:
@@ -119,6 +211,10 @@ def inspect(model: str, output: str | None, signature: str | None, as_json: bool
 @_scale_target
 @click.option("--verify", "check", is_flag=True, help="Run MODEL in its own runtime and compare.")
 @_file
+@_to
+@_float32
+@_table
+@_linear
 @_json
 @_reported
 def fold(
@@ -129,26 +225,24 @@ def fold(
     scale_target: str | None,
     check: bool,
     out: str | None,
+    to: str | None,
+    float32: bool,
+    table: str | None,
+    linear_predictor: bool,
     as_json: bool,
 ) -> int:
     """Fold MODEL into one affine map and print (or write) its coefficients.
 
-    FILE may end in .json, .csv or .npz. --verify runs MODEL, in onnxruntime, Keras or TensorFlow,
-    at random and extreme points, and compares; the exit status is 2 if they disagree.
+    FILE may end in .json, .csv, .onnx, .sql or another suffix that export has. --verify runs MODEL,
+    in onnxruntime, Keras or TensorFlow, at random and extreme points, and compares; the exit status
+    is 2 if they disagree.
 
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble.
     """
-    folded = converter.fold(
-        model,
-        output=_place_or_name(output),
-        scaler=scale,
-        target_scaler=scale_target,
-        signature=signature,
-    )
-    if out is not None and as_json and Path(out).suffix.lower() != ".json":
-        raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
+    folded = _fold(model, output, scale, scale_target, signature)
     if out is not None:
-        _write_model(folded, out)
+        options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
+        _export(folded, out, to, as_json, **options)
     elif not as_json:
         click.echo(_folded(folded))
     # The coefficients are worth having even where the runtime cannot be asked.
@@ -170,132 +264,60 @@ def fold(
 
 @main.command()
 @_model
-@click.option(
-    "--data",
-    required=True,
-    metavar="TABLE",
-    help="CSV, Parquet or Arrow IPC file, or a folder of Parquet files.",
-)
-@click.option(
-    "--target",
-    required=True,
-    metavar="COLUMN",
-    help="Column of the response; of several outputs one each, A,B.",
-)
-@click.option("--features", metavar="A,B,C", help="Columns in the order of the model's inputs.")
-@click.option(
-    "--family",
-    metavar="NAME",
-    help="Override the family: gaussian, binomial, multinomial, poisson, quantile:TAU, huber:BEND.",
-)
-@click.option(
-    "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
-)
-@click.option(
-    "--groups",
-    metavar="COLUMN",
-    help="Column of the groups, for --cov-type cluster; two ways, A,B.",
-)
-@click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC.")
-@click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian).")
-@click.option("--where", metavar="CONDITION", help="Which rows, as in SQL: 'store = 3'.")
-@click.option("--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True)
-@click.option(
-    "--base",
-    multiple=True,
-    metavar="COLUMN=LEVEL",
-    help="Level of a category that its others are compared with (repeatable).",
-)
-@click.option(
-    "--not-training-data",
-    "unseen",
-    is_flag=True,
-    help="The network never saw these rows: an evaluation, not a fit.",
-)
-@click.option(
-    "--restricted", is_flag=True, help="Count only the parameters that the architecture has."
-)
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    help="What rows may take, 500MB; more is streamed past, in passes.  [default: 2GB]",
-)
-@click.option(
-    "--passes", type=click.IntRange(1), metavar="N", help="Read streamed rows no more often."
-)
-@click.option("--quiet", is_flag=True, help="Do not show how far a stream is.")
-@_scale
-@_scale_target
-@_output
-@_signature
+@_regression(required=True)
 @_file
+@_to
 @_json
 @_reported
-def convert(
-    model: str,
-    data: str,
-    target: str,
-    features: str | None,
-    family: str | None,
-    cov_type: str,
-    groups: str | None,
-    maxlags: int | None,
-    weights: str | None,
-    where: str | None,
-    missing: str,
-    base: Sequence[str],
-    unseen: bool,
-    restricted: bool,
-    memory: str | None,
-    passes: int | None,
-    quiet: bool,
-    scale: str | None,
-    scale_target: str | None,
-    output: str | None,
-    signature: str | None,
-    out: str | None,
-    as_json: bool,
-) -> int:
+def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked: Any) -> int:
     """Convert MODEL and TABLE into a statsmodels regression, and measure how far it is off.
 
-    FILE may end in .txt, .csv or .json.
+    FILE may end in .txt, .csv, .json, .py or another suffix that export has.
     """
-    made = converter.convert(
-        model,
-        data,
-        _one_or_more(target),
-        features=None if features is None else _comma_separated(features),
-        family=family,
-        cov_type=cov_type,
-        cov_kwds=_given(groups=None if groups is None else _one_or_more(groups), maxlags=maxlags),
-        weights=weights,
-        output=_place_or_name(output),
-        missing=missing,
-        scaler=scale,
-        target_scaler=scale_target,
-        base=_bases(base),
-        signature=signature,
-        where=where,
-        training_data=not unseen,
-        restricted=restricted,
-        memory=memory,
-        passes=passes,
-        progress=not quiet,
-    )
-    if out is None:
-        click.echo(_to_json(made.to_dict()) if as_json else made.summary())
-        return _REGRESSION
-    suffix = Path(out).suffix.lower()
-    if suffix not in (".json", ".csv", ".txt") or (as_json and suffix != ".json"):
-        raise ValueError(
-            f"{out}: the file's name must end in .txt (the summary), .csv (one row a term) or "
-            ".json (everything)"
-        )
-    if suffix == ".json":
-        text = _to_json(made.to_dict())
+    made = _converted(model, **asked)
+    if out is not None:
+        _export(made, out, to, as_json)
     else:
-        text = made.summary() if suffix == ".txt" else made.tidy().to_csv(index=False).rstrip()
-    _write(out, lambda file: file.write(f"{text}\n".encode()))
+        click.echo(_to_json(made.to_dict()) if as_json else made.summary())
+    return _REGRESSION
+
+
+@main.command()
+@_model
+@_regression(required=False)
+@click.option("-o", "--out", type=click.Path(dir_okay=False), required=True, help="The file.")
+@_to
+@_float32
+@_table
+@_linear
+@_reported
+def export(
+    model: str,
+    out: str,
+    to: str | None,
+    float32: bool,
+    table: str | None,
+    linear_predictor: bool,
+    **asked: Any,
+) -> int:
+    """Write MODEL, or with --data the regression that it is, to a FILE that other programs read.
+
+    Its suffix says the format: .onnx .keras .sql .pmml .joblib .json .csv .parquet .npz, and with
+    data .py .pickle .tex .md .txt.
+    """
+    options: dict[str, Any] = {
+        "float32": float32,
+        "table": table,
+        "linear_predictor": linear_predictor,
+    }
+    if asked["data"] is None:
+        _refuse_without_data()
+        chosen = {name: asked[name] for name in ("output", "scale", "scale_target", "signature")}
+        _export(_fold(model, **chosen), out, to, **options)
+    else:
+        if asked["target"] is None:
+            raise ValueError("--data needs --target COLUMN")
+        _export(_converted(model, **asked), out, to, **options)
     return _REGRESSION
 
 
@@ -375,6 +397,67 @@ def batch(
     else:
         click.echo(str(done))
     return _TROUBLE if done.failed else _NONE if done.rejected else _REGRESSION
+
+
+def _fold(
+    model: str,
+    output: str | None,
+    scale: str | None,
+    scale_target: str | None,
+    signature: str | None,
+) -> AffineModel:
+    return converter.fold(
+        model,
+        output=_place_or_name(output),
+        scaler=scale,
+        target_scaler=scale_target,
+        signature=signature,
+    )
+
+
+def _converted(
+    model: str,
+    *,
+    data: str,
+    target: str,
+    features: str | None,
+    groups: str | None,
+    maxlags: int | None,
+    base: Sequence[str],
+    unseen: bool,
+    quiet: bool,
+    scale: str | None,
+    scale_target: str | None,
+    output: str | None,
+    **same: Any,
+) -> Conversion | JointConversion:
+    """Call `converter.convert` with what its options say; those in `same` are its own words."""
+    return converter.convert(
+        model,
+        data,
+        _one_or_more(target),
+        features=None if features is None else _comma_separated(features),
+        cov_kwds=_given(groups=None if groups is None else _one_or_more(groups), maxlags=maxlags),
+        output=_place_or_name(output),
+        scaler=scale,
+        target_scaler=scale_target,
+        base=_bases(base),
+        training_data=not unseen,
+        progress=not quiet,
+        **same,
+    )
+
+
+def _refuse_without_data() -> None:
+    """Refuse options that say how to convert where there is nothing to convert."""
+    context = click.get_current_context()
+    of_the_model = {"model", "output", "scale", "scale_target", "signature", "out", "to"}
+    of_the_model |= {"float32", "table", "linear_predictor"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in of_the_model:
+            raise ValueError(f"{parameter.opts[0]} is about a table: give one with --data")
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -470,53 +553,14 @@ def _folded(model: AffineModel) -> str:
     return "\n".join(lines)
 
 
-def _write_model(model: AffineModel, path: str) -> None:
-    suffix = Path(path).suffix.lower()
-    if suffix == ".json":
-        _write(path, lambda file: file.write(_to_json(model.to_dict()).encode() + b"\n"))
-    elif suffix == ".csv":
-        _write(path, lambda file: _write_csv(model, file))
-    elif suffix == ".npz":
-        import numpy as np
+def _export(value: Any, out: str, to: str | None, as_json: bool = False, **options: Any) -> None:
+    from converter.exports import export
 
-        _write(
-            path,
-            lambda file: np.savez(
-                file,
-                coef=model.coef,
-                intercept=model.intercept,
-                has_intercept=model.has_intercept,
-                feature_names=np.array(model.feature_names),
-                output_names=np.array(model.output_names),
-                link=np.array(model.link),
-                groups=np.array(model.groups),
-                family=np.array(model.family),
-            ),
-        )
-    else:
-        raise ValueError(f"{path}: the file's name must end in .json, .csv or .npz")
-
-
-def _write_csv(model: AffineModel, file: BinaryIO) -> None:
-    import csv
-    import io
-
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["output", "term", "coefficient"])
-    for row, output in enumerate(model.output_names):
-        if model.has_intercept[row]:
-            table.writerow([output, "(intercept)", repr(float(model.intercept[row]))])
-        for name, value in zip(model.feature_names, model.coef[row], strict=True):
-            table.writerow([output, name, repr(float(value))])
-    text.flush()
-    text.detach()
-
-
-def _write(path: str, write: Callable[[BinaryIO], object]) -> None:
-    from converter.files import write_atomically
-
-    write_atomically(path, write)
+    if as_json and to is None and Path(out).suffix.lower() != ".json":
+        raise ValueError(f"{out}: --json writes JSON; let the file's name end in .json")
+    written = export(value, out, to, options)
+    if written.warning:
+        click.echo(f"converter: {out}: {written.warning}", err=True)
 
 
 def _print_json(value: Any) -> None:
@@ -524,9 +568,9 @@ def _print_json(value: Any) -> None:
 
 
 def _to_json(value: Any) -> str:
-    from converter.jsonable import plain
+    from converter.exports.tables import to_json
 
-    return json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    return to_json(value)
 
 
 def run() -> None:

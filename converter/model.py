@@ -6,13 +6,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from converter.links import inverse_link
 from converter.network import Loss, Training
 from converter.variables import Variable, doubles, element_names
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,37 @@ class AffineModel:
             groups=self.groups[row],
         )
 
+    def renamed(self, columns: Sequence[str]) -> AffineModel:
+        """Return the model of a table's columns: each element is an input of that name.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            A name for each of `self.columns`.
+        """
+        called = dict(zip(self.columns, columns, strict=True))
+        # What the network never looks at keeps its name, unless a column has it.
+        own = [called.get(name) for name in self.elements]
+        taken = set(columns)
+        for place, name in enumerate(self.elements):
+            if own[place] is None:
+                while name in taken:
+                    name += "'"
+                own[place] = name
+                taken.add(name)
+        names = [str(name) for name in own]
+        variables = tuple(
+            replace(one, name=names[one.elements[0]]) if len(one.elements) == 1 else one
+            for one in self.variables
+        )
+        terms = [term for one in variables for term in one.terms]
+        return replace(
+            self,
+            feature_names=tuple(terms if variables else names),
+            inputs=tuple((name, (1,)) for name in names),
+            variables=variables,
+        )
+
     def linear_predictor(self, X: Any) -> np.ndarray:
         """Return ``X @ coef.T + intercept``.
 
@@ -152,10 +188,33 @@ class AffineModel:
         matrix = self.design(X)
         return matrix @ self.coef.T + self.intercept
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return what the network returns for each row of `X`; see `linear_predictor`."""
+    @overload
+    def predict(self, X: Any, *, as_frame: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X: Any, *, as_frame: Literal[True]) -> pd.DataFrame: ...
+
+    def predict(self, X: Any, *, as_frame: bool = False) -> np.ndarray | pd.DataFrame:
+        """Return what the network returns for each row of `X`.
+
+        Parameters
+        ----------
+        X
+            See `linear_predictor`.
+        as_frame : bool
+            Return a DataFrame with the outputs' names and the index of `X`.
+
+        Returns
+        -------
+        ndarray of float64, or DataFrame, shape (n, outputs)
+        """
         groups = np.array(self.groups) if self.groups else None
-        return inverse_link(self.link, self.linear_predictor(X), groups)
+        found = inverse_link(self.link, self.linear_predictor(X), groups)
+        if not as_frame:
+            return found
+        import pandas as pd
+
+        return pd.DataFrame(found, columns=self.output_names, index=getattr(X, "index", None))
 
     def design(self, X: Any) -> np.ndarray:
         """Return the columns that the coefficients belong to, shape (n, terms); see above."""
@@ -206,6 +265,49 @@ class AffineModel:
         if matrix.shape[1] != len(names):
             raise ValueError(f"X has {matrix.shape[1]} columns; the model has {len(names)} inputs")
         return matrix
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        to: str | None = None,
+        *,
+        float32: bool = False,
+        table: str | None = None,
+        linear_predictor: bool = False,
+    ) -> None:
+        """Write the model to a file that other programs read.
+
+        Parameters
+        ----------
+        path : path-like
+            Its suffix says the format, unless `to` does.
+        to : str, optional
+            A name in `converter.exports.FORMATS`: ``onnx``, ``keras``, ``sql``, ``pmml``,
+            ``joblib``, ``json``, ``csv``, ``parquet``, ``npz``.
+        float32 : bool
+            Round to single precision (``onnx`` and ``keras``).
+        table : str, optional
+            Name of the table that an ``sql`` query reads; by default ``data``.
+        linear_predictor : bool
+            Leave out the link (``sql``).
+
+        Raises
+        ------
+        ValueError
+            If the format cannot hold the model exactly.
+        OSError
+            If the file cannot be written.
+        """
+        from converter.exports import export
+
+        options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
+        export(self, path, to, options)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a coefficient: output, term, coefficient."""
+        from converter.exports.tables import frame
+
+        return frame(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as plain Python values, ready for JSON."""

@@ -15,6 +15,7 @@ from converter.regression.design import Columns, Design
 from converter.regression.families import Likelihood
 from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum
+from converter.regression.origin import Origin
 from converter.regression.robust import MEstimator
 from converter.regression.wording import (
     NETWORK,
@@ -26,6 +27,8 @@ from converter.regression.wording import (
 )
 
 if TYPE_CHECKING:
+    import os
+
     import pandas as pd
 
 
@@ -53,6 +56,8 @@ class Conversion:
         unless the regression is restricted. (Of outputs that share parameters, its part.)
     passes : int
         How often the rows were read, where they were streamed past; 0 where they are in memory.
+    origin : Origin or None
+        Where the rows came from.
     """
 
     model: AffineModel
@@ -76,6 +81,7 @@ class Conversion:
     _null: float
     _covariance: np.ndarray | None = None
     passes: int = 0
+    origin: Origin | None = None
 
     @property
     def _tied(self) -> str | None:
@@ -292,6 +298,43 @@ class Conversion:
     def summary(self) -> str:
         """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
         return summary_text(self)
+
+    @property
+    def folded(self) -> AffineModel:
+        """The network in the table's units, its inputs called as the table calls them."""
+        return self.model.renamed(self._design.columns)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        to: str | None = None,
+        *,
+        float32: bool = False,
+        table: str | None = None,
+        linear_predictor: bool = False,
+    ) -> None:
+        """Write the regression to a file that other programs read.
+
+        What a format holds is in `converter.exports.FORMATS`: the regression (``script``,
+        ``pickle``, ``json``, ``csv``, ``parquet``, ``npz``, ``latex``, ``markdown``, ``text``), or
+        its predictions alone, by the table's columns and in their units (`folded`).
+
+        Parameters
+        ----------
+        path, to, float32, table, linear_predictor
+            See `AffineModel.export`.
+
+        Raises
+        ------
+        ValueError
+            If the format cannot hold the regression exactly.
+        OSError
+            If the file cannot be written.
+        """
+        from converter.exports import export
+
+        options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
+        export(self, path, to, options)
 
     def __repr__(self) -> str:
         found = self.optimality

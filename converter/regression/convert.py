@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.model import AffineModel
-from converter.regression.arguments import Request
+from converter.regression.arguments import Request, targets_of
 from converter.regression.asked import Asked, each_of
 from converter.regression.conclude import conclude, together_of
 from converter.regression.conversion import Conversion
 from converter.regression.joint import JointConversion
+from converter.regression.origin import origin_of
 from converter.regression.prepared import Prepared
 from converter.regression.restriction import Restriction, restrict
 from converter.regression.streams.progress import watching
@@ -158,7 +159,22 @@ def convert(
 
     asked = Asked(parts, request, target, family, where).settled(bytes_of(memory))
     with watching(asked.request.data, where, progress) as watch:
-        return _converted(replace(asked, watch=watch), around, restricted, passes)
+        made = _converted(replace(asked, watch=watch), around, restricted, passes)
+    return _told(made, asked, data, target)
+
+
+def _told(
+    made: dict[str, Conversion], asked: Asked, data: Any, target: Any
+) -> Conversion | JointConversion:
+    """Tell each regression where its rows came from."""
+    request, several = asked.request, len(made) > 1
+    targets = targets_of(target, list(made)) if several else [target]
+    for (name, one), own in zip(made.items(), targets, strict=True):
+        origin = origin_of(
+            data, own, request.weights, asked.where, request.missing, request.cov_kwds
+        )
+        made[name] = replace(one, origin=origin)
+    return JointConversion(made) if several else made.popitem()[1]
 
 
 def _converted(
@@ -166,14 +182,14 @@ def _converted(
     around: Callable[[], Neighbourhood] | None,
     restricted: bool,
     passes: int | None,
-) -> Conversion | JointConversion:
+) -> dict[str, Conversion]:
     prepared = asked.prepared
     restrictions: list[Restriction | None] = [None] * len(prepared)
     if restricted:
         assert around is not None
         restrictions = list(restrict(around(), prepared, asked.reading))
     together = together_of(prepared)
-    made = {}
+    made: dict[str, Conversion] = {}
     for place, ((name, _), one, restriction) in enumerate(
         zip(asked.parts, prepared, restrictions, strict=True)
     ):
@@ -186,7 +202,7 @@ def _converted(
 
             assert isinstance(one, Streamed)
             made[name] = streamed(one, restriction, together, rounded, passes)
-    return made.popitem()[1] if len(made) == 1 else JointConversion(made)
+    return made
 
 
 def _rounded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Columns:
     labels : tuple
         Of a response in classes: the label of each class that `y` numbers; empty where the
         table holds these numbers themselves.
+    columns : list of str
+        The table's column for each of the model's `columns`.
     """
 
     names: list[str]
@@ -38,6 +40,7 @@ class Columns:
     dropped: int = 0
     coding: Coding | None = None
     labels: tuple[Any, ...] = ()
+    columns: list[str] = field(default_factory=list)
 
     @property
     def numbers(self) -> list[str]:
@@ -108,6 +111,7 @@ def design_of(
         y, labels = numbered(y, classes, target_name or "y", table.source)
     w, weights_name = (None, None) if weights is None else _column(table, weights, "weights", "")
     chosen, names = roles_of(model, table, request.features, target_name, weights_name, others)
+    elements = names
     used = read(model, table, chosen, names)
     used[target_name or "y"] = y
     if w is not None:
@@ -125,8 +129,8 @@ def design_of(
         raise DataError(f"{table.source}: weights must be positive")
     coding = None
     if model.categorical:
-        elements = dict(zip(model.columns, names, strict=True))
-        columns = [(elements.get(n, n), used.get(elements.get(n, ""))) for n in model.elements]
+        called = dict(zip(model.columns, names, strict=True))
+        columns = [(called.get(n, n), used.get(called.get(n, ""))) for n in model.elements]
         X, coding = code(model.variables, columns, base, table.source)
         names, regressors = list(coding.terms), list(X.T)
     else:
@@ -146,6 +150,7 @@ def design_of(
         dropped=dropped,
         coding=coding,
         labels=labels,
+        columns=elements,
         full=full,
         y=y,
         weights=w,

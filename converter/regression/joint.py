@@ -10,6 +10,8 @@ from converter.regression.caveats import Caveat
 from converter.regression.optimality import Optimality
 
 if TYPE_CHECKING:
+    import os
+
     import pandas as pd
 
     from converter.regression.conversion import Conversion
@@ -79,6 +81,20 @@ class JointConversion(Mapping[str, "Conversion"]):
     def to_dict(self) -> dict[str, Any]:
         """Return everything that `summary` says as plain Python values, ready for JSON."""
         return {"outputs": {name: one.to_dict() for name, one in self.parts.items()}}
+
+    def export(self, path: str | os.PathLike[str], to: str | None = None) -> None:
+        """Write all of them to a file, where the format holds several; see `Conversion.export`.
+
+        Raises
+        ------
+        ValueError
+            If it does not: take one of the parts.
+        OSError
+            If the file cannot be written.
+        """
+        from converter.exports import export
+
+        export(self, path, to, {})
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}: {one!r}" for name, one in self.parts.items())

@@ -270,7 +270,9 @@ def _survey(drawn: Draft, watch: Watch) -> Streamed:
         coding = coding_of(model.variables, _names(model, drawn), counts, request.base, source.name)
         reader = replace(reader, coding=coding)
     names = drawn.chosen if coding is None else list(coding.terms)
-    design = Columns(names=names, target=reader.target, coding=coding, labels=labels)
+    design = Columns(
+        names=names, target=reader.target, coding=coding, labels=labels, columns=drawn.chosen
+    )
     choice = drawn.choice
     folded = unscaled(choice, choice.model, request, design)
     coded = folded if coding is None else coding.identified(folded)
