@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from converter.regression.conversion import Conversion
     from converter.regression.convert import convert
     from converter.regression.joint import JointConversion
+    from converter.reports.contents import Report
+    from converter.reports.report import report
     from converter.verification import Verification, verify
 
 __version__ = "0.1.0"
@@ -27,12 +29,14 @@ _HOMES = {
     "JointConversion": "converter.regression.joint",
     "ModelFileError": "converter.errors",
     "Rejected": "converter.errors",
+    "Report": "converter.reports.contents",
     "Verification": "converter.verification",
     "batch": "converter.batches.run",
     "convert": "converter.regression.convert",
     "fold": "converter.inspection",
     "inspect": "converter.inspection",
     "register_layer": "converter.registry",
+    "report": "converter.reports.report",
     "verify": "converter.verification",
 }
 
@@ -46,12 +50,14 @@ __all__ = [
     "JointConversion",
     "ModelFileError",
     "Rejected",
+    "Report",
     "Verification",
     "batch",
     "convert",
     "fold",
     "inspect",
     "register_layer",
+    "report",
     "verify",
 ]
 

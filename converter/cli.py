@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -28,8 +29,6 @@ from converter.errors import (
 if TYPE_CHECKING:
     from converter.inspection import Inspection
     from converter.model import AffineModel
-    from converter.regression.conversion import Conversion
-    from converter.regression.joint import JointConversion
 
 _REGRESSION, _NONE, _TROUBLE = 0, 1, 2
 
@@ -274,7 +273,7 @@ def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked:
 
     FILE may end in .txt, .csv, .json, .py or another suffix that export has.
     """
-    made = _converted(model, **asked)
+    made = converter.convert(model, **_asked(**asked))
     if out is not None:
         _export(made, out, to, as_json)
     else:
@@ -315,10 +314,57 @@ def export(
         chosen = {name: asked[name] for name in ("output", "scale", "scale_target", "signature")}
         _export(_fold(model, **chosen), out, to, **options)
     else:
-        if asked["target"] is None:
-            raise ValueError("--data needs --target COLUMN")
-        _export(_converted(model, **asked), out, to, **options)
+        _export(converter.convert(model, **_asked(**asked)), out, to, **options)
     return _REGRESSION
+
+
+@main.command()
+@_model
+@_regression(required=False)
+@click.option(
+    "-o", "--out", type=click.Path(), required=True, help="The page; of a ledger the folder."
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Run MODEL in its own runtime: compare, or approximate what is refused.",
+)
+@click.option(
+    "--points", type=click.IntRange(1), default=64, show_default=True, help="Points of --verify."
+)
+@_json
+@_reported
+def report(
+    model: str, out: str, verify: bool, points: int, as_json: bool, quiet: bool, **asked: Any
+) -> int:
+    """Write what can be found out about MODEL as one HTML page, with --data its regression.
+
+    The page needs no network and no script. A MODEL that is refused gets a report too. MODEL may be
+    the ledger of a batch: then OUT is a folder, with an index and a page for each of its models.
+    Exit status: 0 the network is a regression, 1 it is not, 2 trouble, or --verify disagrees.
+    """
+    if asked["data"] is None:
+        _refuse_without_data()
+        names = {"output": "output", "scale": "scaler", "scale_target": "target_scaler"}
+        options = {new: asked[old] for old, new in (names | {"signature": "signature"}).items()}
+        options["output"] = _place_or_name(options["output"])
+    else:
+        options = _asked(quiet=quiet, **asked)
+    made = converter.report(
+        model,
+        path=out,
+        verify=verify,
+        points=points,
+        command=shlex.join(["converter", *sys.argv[1:]]),
+        **({"quiet": quiet} | options),
+    )
+    if as_json:
+        _print_json(made.to_dict())
+    else:
+        click.echo(str(made))
+    if made.agrees is False:
+        return _TROUBLE
+    return _REGRESSION if made.accepted else _NONE
 
 
 @main.command()
@@ -415,11 +461,10 @@ def _fold(
     )
 
 
-def _converted(
-    model: str,
+def _asked(
     *,
     data: str,
-    target: str,
+    target: str | None,
     features: str | None,
     groups: str | None,
     maxlags: int | None,
@@ -430,29 +475,35 @@ def _converted(
     scale_target: str | None,
     output: str | None,
     **same: Any,
-) -> Conversion | JointConversion:
-    """Call `converter.convert` with what its options say; those in `same` are its own words."""
-    return converter.convert(
-        model,
-        data,
-        _one_or_more(target),
-        features=None if features is None else _comma_separated(features),
-        cov_kwds=_given(groups=None if groups is None else _one_or_more(groups), maxlags=maxlags),
-        output=_place_or_name(output),
-        scaler=scale,
-        target_scaler=scale_target,
-        base=_bases(base),
-        training_data=not unseen,
-        progress=not quiet,
+) -> dict[str, Any]:
+    """Return the arguments of `converter.convert` beside the model, as its options say them.
+
+    Those in `same` are its own words.
+    """
+    if target is None:
+        raise ValueError("--data needs --target COLUMN")
+    return {
+        "data": data,
+        "target": _one_or_more(target),
+        "features": None if features is None else _comma_separated(features),
+        "cov_kwds": _given(
+            groups=None if groups is None else _one_or_more(groups), maxlags=maxlags
+        ),
+        "output": _place_or_name(output),
+        "scaler": scale,
+        "target_scaler": scale_target,
+        "base": _bases(base),
+        "training_data": not unseen,
+        "progress": not quiet,
         **same,
-    )
+    }
 
 
 def _refuse_without_data() -> None:
     """Refuse options that say how to convert where there is nothing to convert."""
     context = click.get_current_context()
     of_the_model = {"model", "output", "scale", "scale_target", "signature", "out", "to"}
-    of_the_model |= {"float32", "table", "linear_predictor"}
+    of_the_model |= {"float32", "table", "linear_predictor", "verify", "points", "as_json", "quiet"}
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -46,12 +46,14 @@ def test_the_public_names():
         "JointConversion",
         "ModelFileError",
         "Rejected",
+        "Report",
         "Verification",
         "batch",
         "convert",
         "fold",
         "inspect",
         "register_layer",
+        "report",
         "verify",
     }
     for name in converter.__all__:

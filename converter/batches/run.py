@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from converter.batches.ledger import Ledger
 from converter.batches.plan import Job, plan
@@ -24,6 +24,9 @@ from converter.batches.work import (
     failed,
     question,
 )
+
+if TYPE_CHECKING:
+    from converter.reports.contents import Report
 
 # Seconds of work that go to a worker at a time, jobs at most, and how many such wait for it.
 _CHUNK, _MOST, _AHEAD = 0.25, 64, 3
@@ -69,6 +72,12 @@ class Batch:
             "failed": self.failed,
             "unchanged": self.unchanged,
         }
+
+    def report(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> Report:
+        """Write an index of the ledger's models, and a page for each; see `converter.report`."""
+        from converter.reports.ledger import report_ledger
+
+        return report_ledger(self.ledger, folder, quiet=quiet)
 
     def _frame(self, name: str) -> Any:
         ledger = Ledger(self.ledger)

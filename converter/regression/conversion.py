@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from converter.reports.contents import Report
+
 
 @dataclass(frozen=True, repr=False)
 class Conversion:
@@ -294,6 +296,28 @@ class Conversion:
             "optimality_p_value": found.pvalue,
         }
         return pd.DataFrame([row])
+
+    def report(
+        self, path: str | os.PathLike[str], *, verify: bool = False, points: int = 64
+    ) -> Report:
+        """Write the regression as one self-contained HTML page.
+
+        Parameters
+        ----------
+        path, verify, points
+            See `converter.report`. What the network's file says is read again; where it is no
+            longer there, the page does without.
+
+        Raises
+        ------
+        ValueError
+            If the network is to be run, and its file is not there.
+        OSError
+            If the page cannot be written.
+        """
+        from converter.reports.report import report_of
+
+        return report_of(self, path, verify=verify, points=points)
 
     def summary(self) -> str:
         """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from converter.regression.conversion import Conversion
+    from converter.reports.contents import Report
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,6 +74,28 @@ class JointConversion(Mapping[str, "Conversion"]):
     def glance(self) -> pd.DataFrame:
         """Return one row an output; see `Conversion.glance`."""
         return self._stacked({name: one.glance() for name, one in self.parts.items()})
+
+    def report(
+        self, path: str | os.PathLike[str], *, verify: bool = False, points: int = 64
+    ) -> Report:
+        """Write all of them as one self-contained HTML page.
+
+        Parameters
+        ----------
+        path, verify, points
+            See `converter.report`. What the network's file says is read again; where it is no
+            longer there, the page does without.
+
+        Raises
+        ------
+        ValueError
+            If the network is to be run, and its file is not there.
+        OSError
+            If the page cannot be written.
+        """
+        from converter.reports.report import report_of
+
+        return report_of(self, path, verify=verify, points=points)
 
     def summary(self) -> str:
         """Return the summaries, one below the other."""

@@ -55,6 +55,8 @@ class Report:
         Of the page; of a ledger, of its index.
     accepted : bool
         Whether the model (of a ledger: each of them) is a regression.
+    verdict : str
+        In one sentence.
     agrees : bool or None
         Whether the folded model and the network's runtime agree; None where that was not asked
         for, or could not be found out.
@@ -63,8 +65,22 @@ class Report:
 
     path: Path
     accepted: bool
+    verdict: str = ""
     agrees: bool | None = None
     pages: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain Python values, ready for JSON."""
+        return {
+            "path": str(self.path),
+            "accepted": self.accepted,
+            "verdict": self.verdict,
+            "agrees": self.agrees,
+            "pages": self.pages,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +196,7 @@ class Page:
         text = self.html(back)
         write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
         agrees = None if self.verified is None else self.verified.agrees
-        return Report(Path(path), self.accepted, agrees)
+        return Report(Path(path), self.accepted, self.verdict, agrees)
 
     def _contents(self) -> list[tuple[str, str]]:
         """Return the sections by their anchors."""

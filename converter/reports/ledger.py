@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from converter import __version__
 from converter.batches.ledger import Ledger
 from converter.batches.pool import ready, spawning
 from converter.batches.progress import Progress
-from converter.batches.work import FAILED, REGRESSION
+from converter.batches.work import FAILED, REGRESSION, REJECTED
 from converter.errors import DataError, Finding, ModelFileError, printable
 from converter.files import write_atomically
 from converter.inspection import inspect
@@ -115,10 +116,11 @@ def report_ledger(
                 progress.add(line["status"])
     finally:
         book.close()
-    text = _index(Path(ledger), lines, runs)
+    verdict = _verdict_on(lines)
+    text = _index(Path(ledger), lines, runs, verdict)
     write_atomically(place / "index.html", lambda file: file.write(text.encode("utf-8", "replace")))
     accepted = all(line["status"] == REGRESSION for line in lines)
-    return Report(place / "index.html", accepted, None, 1 + len(lines))
+    return Report(place / "index.html", accepted, verdict, None, 1 + len(lines))
 
 
 def _entry(book: Ledger, model: Row) -> Entry:
@@ -372,14 +374,15 @@ def _count(value: int | None) -> Cell:
     return Cell("" if value is None else f"{value:,}", value, True)
 
 
-def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row]) -> str:
-    counts = dict.fromkeys((REGRESSION, "rejected", FAILED), 0)
-    for line in lines:
-        counts[line["status"]] = counts.get(line["status"], 0) + 1
-    verdict = (
-        f"{len(lines):,} models: {counts[REGRESSION]:,} regressions, {counts['rejected']:,} "
+def _verdict_on(lines: Sequence[Row]) -> str:
+    counts = Counter(line["status"] for line in lines)
+    return (
+        f"{len(lines):,} models: {counts[REGRESSION]:,} regressions, {counts[REJECTED]:,} "
         f"rejected, {counts[FAILED]:,} failed."
     )
+
+
+def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row], verdict: str) -> str:
     verdicts = {line["verdict"] for line in lines} - {""}
     return render(
         "index.html",
@@ -387,10 +390,10 @@ def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row]) -> str:
         made_on=now(),
         title=f"Models of {printable(ledger.name, 200)}",
         verdict=verdict,
-        mood="good" if counts[REGRESSION] == len(lines) else "bad",
+        mood="good" if all(line["status"] == REGRESSION for line in lines) else "bad",
         columns=_COLUMNS,
         rows=lines,
         runs=runs,
-        statuses=[status for status, count in counts.items() if count],
+        statuses=sorted({line["status"] for line in lines}),
         verdicts=sorted(verdicts, key=_ORDER.index),
     )

@@ -24,6 +24,7 @@ from converter.reports.page import size
 from converter.reports.provenance import now, source_of
 
 if TYPE_CHECKING:
+    from converter.model import AffineModel
     from converter.regression.conversion import Conversion
     from converter.regression.joint import JointConversion
 
@@ -36,7 +37,7 @@ _NO_DATA = (
     "runs it, by its own runtime and in a process of its own)."
 )
 # Arguments of `convert` that choose and scale the rows of an approximation.
-_ROWS = ("features", "where", "weights", "scaler")
+_ROWS = ("features", "where", "weights")
 
 
 def report(
@@ -50,6 +51,9 @@ def report(
     output: str | int | None = None,
     signature: str | None = None,
     command: str = "",
+    scaler: Any = None,
+    target_scaler: Any = None,
+    quiet: bool = True,
     **options: Any,
 ) -> Report:
     """Write what can be found out about a saved model as one self-contained HTML page.
@@ -75,6 +79,10 @@ def report(
         As for `inspect`.
     command : str
         What was typed, to be shown in the report.
+    scaler, target_scaler
+        As for `fold` and `convert`.
+    quiet : bool
+        False shows how far the report of a ledger is, on stderr.
     **options
         The other arguments of `convert`.
 
@@ -97,11 +105,11 @@ def report(
 
     if is_ledger(model):
         given = {"data": data, "target": target, "output": output, "signature": signature}
-        given |= {"verify": verify or None, **options}
-        idle = [name for name, value in given.items() if value is not None]
+        given |= {"verify": verify or None, "scaler": scaler, "target_scaler": target_scaler}
+        idle = [name for name, value in (given | options).items() if value is not None]
         if idle:
             raise ValueError(f"{', '.join(idle)}: of no use with a ledger, which has its own")
-        return report_ledger(model, path)
+        return report_ledger(model, path, quiet=quiet)
     if (data is None) != (target is None):
         raise ValueError("data and target belong together: give both, or neither")
     if data is None and options:
@@ -111,18 +119,21 @@ def report(
     if found.verdict == "rejected":
         page.unverified = "There is no folded model to compare with the network."
         if verify and data is not None:
-            _approximate(page, found, data, target, signature, options)
+            used = {name: options[name] for name in _ROWS if name in options}
+            _approximate(page, found, data, target, signature=signature, scaler=scaler, **used)
     else:
         if verify:
             _compare(page, model, output, signature, points)
         if data is None:
-            page.tables = [table_of(one) for one in fold_each(model, output, signature)]
+            models = fold_each(model, output, signature)
+            page.tables = [table_of(_unscaled(one, scaler, target_scaler)) for one in models]
         else:
             from converter.regression.convert import convert
 
+            options |= {"scaler": scaler, "target_scaler": target_scaler}
             made = convert(model, data, target, output=output, signature=signature, **options)
             _convert(page, made)
-    page.provenance = _provenance(found, page.seen, data, command)
+    page.provenance = _provenance(found, page.seen, _rows_of(data, target, options), command)
     return page.write(path)
 
 
@@ -132,7 +143,6 @@ def report_of(
     *,
     verify: bool = False,
     points: int = 64,
-    data: Any = None,
 ) -> Report:
     """Write the report of a conversion; see `report`.
 
@@ -161,8 +171,23 @@ def report_of(
         if found is None:
             raise ValueError("there is no file to run: this model was not read from one")
         _compare(page, file, None, None, points)
-    page.provenance = _provenance(found, page.seen, data, "")
+    origin = next(iter(_parts(made).values())).origin
+    rows: Facts = []
+    if origin is not None:
+        targets = [one.origin.target for one in _parts(made).values() if one.origin is not None]
+        data = origin.path if origin.path is not None else f"{origin.kind} in memory"
+        rows = _rows_of(data, [one for one in targets if one], {"where": origin.where})
+    page.provenance = _provenance(found, page.seen, rows, "")
     return page.write(path)
+
+
+def _unscaled(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineModel:
+    """Return a model in the units of the data."""
+    if scaler is None and target_scaler is None:
+        return model
+    from converter.regression.scaling import scalers_of, unscale
+
+    return unscale(model, *scalers_of(scaler, target_scaler))
 
 
 def _page(found: Inspection, seen: Anatomy) -> Page:
@@ -218,34 +243,39 @@ def _approximate(
     found: Inspection,
     data: Any,
     target: Any,
-    signature: str | None,
-    options: Mapping[str, Any],
+    **rows: Any,
 ) -> None:
     """Find the best affine approximation of what was refused; else say why there is none."""
     from converter.reports.approximation import approximate
 
     names = [one.name for one in found.outputs if one.verdict == "rejected"]
-    used = {name: options[name] for name in _ROWS if name in options}
     try:
-        page.approximations = approximate(
-            found.path, data, target, names, signature=signature, **used
-        )
+        page.approximations = approximate(found.path, data, target, names, **rows)
     except ValueError as error:
         page.unapproximated = f"Not measured: {error}"
 
 
-def _provenance(found: Inspection | None, seen: Anatomy | None, data: Any, command: str) -> Facts:
+def _rows_of(data: Any, target: Any, options: Mapping[str, Any]) -> Facts:
+    """Return what is known of where the rows came from."""
+    if data is None:
+        return []
+    source = source_of(data)
+    facts = [("Data", source.name)]
+    if source.sha256:
+        facts += [("Data's SHA-256", source.sha256), ("Data's size", size(source.size))]
+    targets = target.values() if isinstance(target, Mapping) else target
+    named = [targets] if isinstance(targets, str) else targets
+    if isinstance(named, (list, tuple)) and all(isinstance(one, str) for one in named):
+        facts += [("Target", ", ".join(named))]
+    return facts + [(name, str(options[name])) for name in ("where",) if options.get(name)]
+
+
+def _provenance(found: Inspection | None, seen: Anatomy | None, rows: Facts, command: str) -> Facts:
     facts: Facts = []
     if found is not None:
         facts += [("Model", found.path), ("Model's SHA-256", found.sha256)]
         facts.append(("Model's size", size(found.size)))
     if seen is not None and seen.producer:
         facts.append(("Written by", seen.producer))
-    if data is not None:
-        source = source_of(data)
-        facts.append(("Data", source.name))
-        if source.sha256:
-            facts.append(("Data's SHA-256", source.sha256))
-            facts.append(("Data's size", size(source.size)))
-    facts.append(("Report made on", now()))
+    facts += [*rows, ("Report made on", now())]
     return facts + [("Command", command)] * bool(command)
