@@ -108,6 +108,12 @@ class Inspection:
     size: int
     notes: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from converter.reports.notebook import inspection_html
+
+        return inspection_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the inspection as plain Python values, ready for JSON."""
         return {

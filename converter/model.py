@@ -332,6 +332,12 @@ class AffineModel:
             ],
         }
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from converter.reports.notebook import model_html
+
+        return model_html(self)
+
     def __repr__(self) -> str:
         outputs, inputs = self.coef.shape
         return (

@@ -360,6 +360,12 @@ class Conversion:
         options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
         export(self, path, to, options)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from converter.reports.notebook import conversion_html
+
+        return conversion_html(self)
+
     def __repr__(self) -> str:
         found = self.optimality
         return (

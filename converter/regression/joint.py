@@ -119,6 +119,12 @@ class JointConversion(Mapping[str, "Conversion"]):
 
         export(self, path, to, {})
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from converter.reports.notebook import conversion_html
+
+        return conversion_html(self)
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}: {one!r}" for name, one in self.parts.items())
         return f"JointConversion({shown})"

@@ -191,6 +191,10 @@ class Page:
             origins=origins_of(seen) if seen else [],
         )
 
+    def fragment(self) -> str:
+        """Return what a notebook shows: HTML to stand on a page of somebody else's."""
+        return render("notebook.html", page=self)
+
     def write(self, path: str | os.PathLike[str], back: str = "") -> Report:
         """Write the page, see `html`."""
         text = self.html(back)

@@ -44,7 +44,7 @@ def _environment() -> Any:
         finalize=lambda value: printable(value, _LONGEST) if type(value) is str else value,
     )
     made.filters["number"] = number
-    made.filters["size"] = size
+    made.filters["exact"] = exact
     made.filters["trusted"] = Markup  # of what this package drew or wrote itself
     made.globals["asset"] = lambda name: Markup(_asset(name))
     made.globals["digest"] = lambda name: _policy(_asset(name))
@@ -69,7 +69,12 @@ def number(value: Any, digits: int = 6) -> str:
     value = float(value)
     if np.isnan(value):
         return "\u2013"
-    return f"{value:.{digits}g}".replace("-", "\u2212")
+    return f"{value:.{digits}g}"
+
+
+def exact(value: float) -> str:
+    """Return the shortest number that reads back as the same double."""
+    return "\u2013" if np.isnan(value) else repr(float(value))
 
 
 def size(count: int | None) -> str:

@@ -116,10 +116,11 @@ def _inline(name: str, svg: str) -> str:
     for variable, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     # The page says how wide it is, and what it shows.
-    svg = re.sub(r'<svg height="[^"]*" viewBox', "<svg viewBox", svg, count=1)
-    return re.sub(
-        r'<svg( viewBox="[^"]*") width="[^"]*"', r'<svg aria-hidden="true"\1', svg, count=1
-    )
+    opening = re.match(r"<svg\b[^>]*>", svg)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    assert opening is not None
+    assert box is not None
+    return f'<svg aria-hidden="true" {box[0]}>{svg[opening.end() :].rstrip()}'
 
 
 def _named(names: Sequence[str]) -> list[str]:

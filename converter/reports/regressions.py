@@ -115,10 +115,19 @@ class Regression:
     dependence: Dependence | None
 
 
-def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regression:
-    """Return what a report shows of a conversion."""
+def regression_of(made: Conversion, slug: str, name: str, plots: bool = True) -> Regression:
+    """Return what a report shows of a conversion.
+
+    Parameters
+    ----------
+    made : Conversion
+    slug, name : str
+        See `Regression`.
+    plots : bool
+        False leaves out what needs the rows.
+    """
     grids, notes = tables_of(made.results)
-    rows = observed_of(made)
+    rows = observed_of(made) if plots else None
     terms = _terms(made)
     places = shown_terms([term.drift for term in terms], MOST)
     return Regression(
@@ -131,9 +140,9 @@ def regression_of(made: Conversion, slug: str = "r", name: str = "") -> Regressi
         notes=notes,
         terms=[terms[place] for place in places],
         omitted=len(terms) - len(places),
-        figures=_figures(made, rows, terms, slug),
+        figures=_figures(made, rows, terms, slug) if plots else [],
         caveats=[Told(str(one), one.topic, explanation_of(one.topic)) for one in made.caveats],
-        dependence=dependence_of(made, rows),
+        dependence=dependence_of(made, rows) if plots else None,
     )
 
 

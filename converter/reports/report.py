@@ -115,7 +115,7 @@ def report(
     if data is None and options:
         raise ValueError(f"{', '.join(options)}: only of use with data and target")
     found = inspect(model, output=output, signature=signature)
-    page = _page(found, anatomy(model, output, signature))
+    page = page_of(found, anatomy(model, output, signature))
     if found.verdict == "rejected":
         page.unverified = "There is no folded model to compare with the network."
         if verify and data is not None:
@@ -132,7 +132,7 @@ def report(
 
             options |= {"scaler": scaler, "target_scaler": target_scaler}
             made = convert(model, data, target, output=output, signature=signature, **options)
-            _convert(page, made)
+            show(page, made)
     page.provenance = _provenance(found, page.seen, _rows_of(data, target, options), command)
     return page.write(path)
 
@@ -149,24 +149,14 @@ def report_of(
     What the model's file says is read again; where it is no longer there (or was never a file), the
     page does without.
     """
-    models = [one.model for one in _parts(made).values()]
-    file = models[0].path
+    file = next(iter(_parts(made).values())).model.path
     found = None
     if file and os.path.exists(file):
         found = inspect(file)
-        page = _page(found, anatomy(file))
+        page = page_of(found, anatomy(file))
     else:
-        named = [outcome_of(one) for one in models]
-        page = Page(
-            title=titled(file),
-            verdict=verdict_of([(one.link, one.family) for one in named], ()),
-            accepted=True,
-            about=[("Model", file or "folded in memory")],
-            outputs=named,
-            notes=list(models[0].notes),
-            unverified="The network's file is not there: nothing can be compared with it.",
-        )
-    _convert(page, made)
+        page = page_without_file(made)
+    show(page, made)
     if verify:
         if found is None:
             raise ValueError("there is no file to run: this model was not read from one")
@@ -190,7 +180,22 @@ def _unscaled(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineMode
     return unscale(model, *scalers_of(scaler, target_scaler))
 
 
-def _page(found: Inspection, seen: Anatomy) -> Page:
+def page_without_file(made: Conversion | JointConversion) -> Page:
+    """Return a page with what a conversion knows of its network."""
+    models = [one.model for one in _parts(made).values()]
+    named = [outcome_of(one) for one in models]
+    return Page(
+        title=titled(models[0].path),
+        verdict=verdict_of([(one.link, one.family) for one in named], ()),
+        accepted=True,
+        about=[("Model", models[0].path or "folded in memory")],
+        outputs=named,
+        notes=list(models[0].notes),
+        unverified="The network's file is not there: nothing can be compared with it.",
+    )
+
+
+def page_of(found: Inspection, seen: Anatomy | None = None) -> Page:
     """Return a page with what a file says by itself."""
     kinds = [(o.link or "", o.family or "") for o in found.outputs if o.verdict != "label"]
     return Page(
@@ -214,12 +219,12 @@ def _parts(made: Conversion | JointConversion) -> Mapping[str, Conversion]:
     return made.parts if isinstance(made, JointConversion) else {"": made}
 
 
-def _convert(page: Page, made: Conversion | JointConversion) -> None:
-    """Show conversions of the model."""
+def show(page: Page, made: Conversion | JointConversion, plots: bool = True) -> None:
+    """Put conversions of the model on a page, with plots or without."""
     from converter.reports.regressions import regression_of
 
     page.regressions = [
-        regression_of(one, f"r{place}", name)
+        regression_of(one, f"r{place}", name, plots)
         for place, (name, one) in enumerate(_parts(made).items())
     ]
 
