@@ -15,9 +15,7 @@ from test_report import evil_network
 
 import converter
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 REQUIRED = os.environ.get("CONVERTER_BROWSER") == "required"
 pytestmark = pytest.mark.skipif(
     not CHROMIUM and not REQUIRED, reason="no chromium on this machine (apt-get install chromium)"
