@@ -13,7 +13,7 @@ from converter.errors import Finding, ModelFileError, NotAffine, Rejected
 from converter.folding import Settled, judge
 from converter.formats import read
 from converter.inspection import choose
-from converter.network import Network, Node, Output
+from converter.network import Graph, Network, Node, Output
 from converter.tracing.affine import Affine
 from converter.tracing.items import Items
 from converter.tracing.linked import Decided, Linked
@@ -246,13 +246,15 @@ def _parts(
     for node in needed:
         own = seen.own.get(id(node), ())
         found = taken.of(node.name, node.name) + taken.among(own)
+        for inner in _inside(node):
+            found += taken.of(inner, inner)
         kind = seen.kind(node)
         sources = tuple(sorted({makers[name] for name in _reads(node) if name in makers}))
         if found:
             kind = "refused"
         elif kind == "opaque":
             after = any(parts[place].kind in ("refused", "after") for place in sources)
-            kind = "after" if after or not own else "idle"
+            kind = "after" if after else "idle"
         for name in node.outputs:
             makers[name] = len(parts)
         parts.append(
@@ -297,6 +299,16 @@ class _Findings:
         found = tuple(one for one in self.left if one in own and not one.node)
         self.left = [one for one in self.left if one not in found]
         return found
+
+
+def _inside(node: Node) -> list[str]:
+    """Return the names of the operations in a node's branches and loops."""
+    names = []
+    for value in node.attributes.values():
+        if isinstance(value, Graph):
+            for inner in value.nodes:
+                names += [inner.name, *_inside(inner)]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _reads(node: Node) -> tuple[str, ...]:
