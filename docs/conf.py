@@ -43,6 +43,7 @@ autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_typehints = "none"  # numpydoc's sections say the types
 numpydoc_show_class_members = False
+default_role = "py:obj"  # `name` in a docstring is a link where it is the name of something here
 # Sections in their order, and no parameter that the function does not have.
 numpydoc_validation_checks = {"GL06", "GL07", "PR02", "PR03", "PR10", "RT02", "YD01"}
 
