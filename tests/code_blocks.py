@@ -116,6 +116,13 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def comments(text: str) -> list[str]:
+    """Return the comments of a page, also those that stand where they mark nothing."""
+    tokens = MarkdownIt("commonmark").parse(text)
+    every = [*tokens, *(inner for token in tokens for inner in token.children or ())]
+    return [token.content for token in every if token.type in ("html_block", "html_inline")]
+
+
 def regions(document: Document) -> Iterator[Region]:
     """Yield what is to be evaluated: a parser of sybil's."""
     starts = [0]
