@@ -30,6 +30,8 @@ exclude_patterns = ["build"]
 # along, formulas are MathML, and the search is an index beside the pages.
 html_theme = "furo"
 html_title = f"converter {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_math_renderer = "mathml"
 html_theme_options = {"top_of_page_buttons": []}
@@ -40,7 +42,6 @@ myst_enable_extensions = ["dollarmath"]
 highlight_language = "none"
 
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 autodoc_typehints = "none"  # numpydoc's sections say the types
 numpydoc_show_class_members = False
 default_role = "py:obj"  # `name` in a docstring is a link where it is the name of something here

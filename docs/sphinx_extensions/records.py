@@ -1,4 +1,4 @@
-"""Fields of records: what a dataclass takes is what its user reads, so they are attributes."""
+"""Records as their readers see them: fields are attributes, and nobody makes one by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ def _as_attributes(
                 lines[place : place + 2] = ["Attributes", "----------"]
 
 
+def _unsigned(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    return ("", "") if what == "class" else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Have docstrings changed before numpydoc reads them."""
+    """Have docstrings changed before numpydoc reads them, and constructors left out."""
     app.connect("autodoc-process-docstring", _as_attributes, priority=100)
+    app.connect("autodoc-process-signature", _unsigned)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
