@@ -170,7 +170,7 @@ class AffineModel:
 
         Parameters
         ----------
-        X : array-like of shape (n, inputs) or (n, *input shape), DataFrame, or one per input
+        X : array-like of shape (n, inputs) or ``(n, *input shape)``, DataFrame, or one per input
             A DataFrame that has the model's `columns` is read by name, any other by place.
             For several inputs, a sequence in the model's order or a mapping by input name.
             Categories are given as the network takes them: codes, words, numbers to be binned.
