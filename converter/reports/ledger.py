@@ -376,9 +376,10 @@ def _count(value: int | None) -> Cell:
 
 def _verdict_on(lines: Sequence[Row]) -> str:
     counts = Counter(line["status"] for line in lines)
+    noun = "regression" if counts[REGRESSION] == 1 else "regressions"
     return (
-        f"{len(lines):,} models: {counts[REGRESSION]:,} regressions, {counts[REJECTED]:,} "
-        f"rejected, {counts[FAILED]:,} failed."
+        f"{len(lines):,} model{'s' * (len(lines) > 1)}: {counts[REGRESSION]:,} {noun}, "
+        f"{counts[REJECTED]:,} rejected, {counts[FAILED]:,} failed."
     )
 
 
