@@ -17,6 +17,7 @@ from converter.regression.moments import Moments
 from converter.regression.optimality import Optimality, Optimum
 from converter.regression.origin import Origin
 from converter.regression.robust import MEstimator
+from converter.regression.shown import Shown
 from converter.regression.wording import (
     NETWORK,
     NO_OPTIMUM,
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from converter.reports.contents import Report
-
 
 @dataclass(frozen=True, repr=False)
-class Conversion:
+class Conversion(Shown):
     """A network as a regression on a table.
 
     Parameters
@@ -297,28 +296,6 @@ class Conversion:
         }
         return pd.DataFrame([row])
 
-    def report(
-        self, path: str | os.PathLike[str], *, verify: bool = False, points: int = 64
-    ) -> Report:
-        """Write the regression as one self-contained HTML page.
-
-        Parameters
-        ----------
-        path, verify, points
-            See `converter.report`. What the network's file says is read again; where it is no
-            longer there, the page does without.
-
-        Raises
-        ------
-        ValueError
-            If the network is to be run, and its file is not there.
-        OSError
-            If the page cannot be written.
-        """
-        from converter.reports.report import report_of
-
-        return report_of(self, path, verify=verify, points=points)
-
     def summary(self) -> str:
         """Return statsmodels' summary of the network, the comparison, the verdict, the caveats."""
         return summary_text(self)
@@ -359,12 +336,6 @@ class Conversion:
 
         options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
         export(self, path, to, options)
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        from converter.reports.notebook import conversion_html
-
-        return conversion_html(self)
 
     def __repr__(self) -> str:
         found = self.optimality

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.regression.caveats import Caveat
 from converter.regression.optimality import Optimality
+from converter.regression.shown import Shown
 
 if TYPE_CHECKING:
     import os
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from converter.regression.conversion import Conversion
-    from converter.reports.contents import Report
 
 
 @dataclass(frozen=True, repr=False)
-class JointConversion(Mapping[str, "Conversion"]):
+class JointConversion(Shown, Mapping[str, "Conversion"]):
     """A network of several outputs as one regression for each, on the same rows.
 
     What `Conversion` has once, this has by the output's name; and it is a mapping from that name
@@ -75,28 +75,6 @@ class JointConversion(Mapping[str, "Conversion"]):
         """Return one row an output; see `Conversion.glance`."""
         return self._stacked({name: one.glance() for name, one in self.parts.items()})
 
-    def report(
-        self, path: str | os.PathLike[str], *, verify: bool = False, points: int = 64
-    ) -> Report:
-        """Write all of them as one self-contained HTML page.
-
-        Parameters
-        ----------
-        path, verify, points
-            See `converter.report`. What the network's file says is read again; where it is no
-            longer there, the page does without.
-
-        Raises
-        ------
-        ValueError
-            If the network is to be run, and its file is not there.
-        OSError
-            If the page cannot be written.
-        """
-        from converter.reports.report import report_of
-
-        return report_of(self, path, verify=verify, points=points)
-
     def summary(self) -> str:
         """Return the summaries, one below the other."""
         return "\n\n\n".join(f"Output {name}\n{one.summary()}" for name, one in self.parts.items())
@@ -118,12 +96,6 @@ class JointConversion(Mapping[str, "Conversion"]):
         from converter.exports import export
 
         export(self, path, to, {})
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        from converter.reports.notebook import conversion_html
-
-        return conversion_html(self)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}: {one!r}" for name, one in self.parts.items())
