@@ -62,6 +62,7 @@ FORMATS: dict[str, Format] = {
         Format("npz", (".npz",), "tables", ("model", "regression")),
         Format("onnx", (".onnx",), "onnx", _MODEL, ("float32",)),
         Format("keras", (".keras",), "keras", _MODEL, ("float32",)),
+        Format("sql", (".sql",), "sql", _MODEL, ("table", "linear_predictor")),
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
