@@ -63,6 +63,7 @@ FORMATS: dict[str, Format] = {
         Format("onnx", (".onnx",), "onnx", _MODEL, ("float32",)),
         Format("keras", (".keras",), "keras", _MODEL, ("float32",)),
         Format("sql", (".sql",), "sql", _MODEL, ("table", "linear_predictor")),
+        Format("pmml", (".pmml",), "pmml", _MODEL),
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
