@@ -68,6 +68,7 @@ FORMATS: dict[str, Format] = {
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
+        Format("script", (".py",), "script", ("regression",)),
         Format("pickle", (".pickle", ".pkl"), "pickled", ("regression",), (), PICKLE),
     )
 }
