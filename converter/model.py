@@ -309,6 +309,23 @@ class AffineModel:
 
         return frame(self)
 
+    def to_sklearn(self) -> Any:
+        """Return a fitted scikit-learn estimator that predicts the same.
+
+        Returns
+        -------
+        LinearRegression, LogisticRegression, PoissonRegressor, or Pipeline
+            The last where inputs are categories.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn has none that does.
+        """
+        from converter.exports.sklearn import estimator
+
+        return estimator(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the model as plain Python values, ready for JSON."""
         return {

@@ -48,7 +48,7 @@ def test_quantile_regression_at_the_optimum(q):
     best = _best_quantile(EXOG, Y, q)
     made = converter.convert(_model(best), X, Y, family=f"quantile:{q}")
     assert made.family == "quantile"
-    assert type(made.results.model) is sm.QuantReg
+    assert isinstance(made.results.model, sm.QuantReg)
     assert made.optimality.verdict == "optimum"
     np.testing.assert_allclose(made.refit.params, best, rtol=1e-9)
     # statsmodels stops where a step is below 1e-6: its standard errors are those of a near point,
@@ -86,7 +86,7 @@ def test_absolute_loss_is_the_median_and_its_drift_is_measured():
     assert "kernel estimate of the density" in said["quantile-errors"]
     assert "other-loss" not in said
     least = converter.convert(_model(off, "mean_absolute_error"), X, Y, family="gaussian")
-    assert type(least.results.model) is sm.OLS
+    assert isinstance(least.results.model, sm.OLS)
     assert "other-loss" in {one.topic for one in least.caveats}
 
 
@@ -95,7 +95,7 @@ def test_huber_regression_at_the_optimum(delta):
     best = _best_huber(EXOG, Y, delta)
     made = converter.convert(_model(best, "huber", delta=delta), X, Y)
     assert made.family == "huber"
-    assert type(made.results.model) is sm.RLM
+    assert isinstance(made.results.model, sm.RLM)
     assert made.optimality.verdict == "optimum"
     np.testing.assert_allclose(made.refit.params, best, rtol=1e-8)
     norm = sm.robust.norms.HuberT(t=delta)

@@ -62,9 +62,13 @@ FORMATS: dict[str, Format] = {
         Format("npz", (".npz",), "tables", ("model", "regression")),
         Format("onnx", (".onnx",), "onnx", _MODEL, ("float32",)),
         Format("keras", (".keras",), "keras", _MODEL, ("float32",)),
+        Format("sql", (".sql",), "sql", _MODEL, ("table", "linear_predictor")),
+        Format("pmml", (".pmml",), "pmml", _MODEL),
+        Format("joblib", (".joblib",), "sklearn", _MODEL, (), PICKLE),
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
+        Format("script", (".py",), "script", ("regression",)),
         Format("pickle", (".pickle", ".pkl"), "pickled", ("regression",), (), PICKLE),
     )
 }

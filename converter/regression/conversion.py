@@ -337,6 +337,25 @@ class Conversion(Shown):
         options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
         export(self, path, to, options)
 
+    def log_mlflow(self, name: str = "model") -> str:
+        """Log parameters, metrics, tables, results and report to MLflow; return the run's id.
+
+        To the active run, or to a new one. It needs ``pip install 'converter[mlflow]'``.
+
+        Parameters
+        ----------
+        name : str
+            Of the results, in MLflow's statsmodels flavour.
+
+        Raises
+        ------
+        ValueError
+            If MLflow is not installed.
+        """
+        from converter.exports.mlflow import log
+
+        return log(self, name)
+
     def __repr__(self) -> str:
         found = self.optimality
         return (

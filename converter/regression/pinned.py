@@ -33,6 +33,7 @@ from statsmodels.regression.linear_model import (
 )
 
 from converter.regression.families import Likelihood
+from converter.regression.formulas import with_formula
 from converter.regression.likelihood_overrides import (
     GivenLogitResults,
     GivenMultinomialResults,
@@ -111,7 +112,7 @@ def ols_results(
     model._data_attr.extend(["pinv_wexog"])
     adjust_nothing(results)
     check_variances(results, cov_type)
-    return RegressionResultsWrapper(results)
+    return with_formula(RegressionResultsWrapper(results), has_constant)
 
 
 def given_regression(
@@ -232,7 +233,7 @@ def likelihood_results(
         rank=rank,
     )
     check_variances(results, cov_type)
-    return wrapper(results)
+    return with_formula(wrapper(results), has_constant)
 
 
 def given_likelihood(

@@ -14,6 +14,7 @@ from statsmodels.regression.quantile_regression import QuantReg
 from statsmodels.robust.norms import HuberT
 from statsmodels.robust.robust_linear_model import RLM, RLMResultsWrapper
 
+from converter.regression.formulas import with_formula
 from converter.regression.moments import Moments
 from converter.regression.robust import MEstimator
 from converter.regression.robust_overrides import GivenQuantRegResults, GivenRLMResults
@@ -64,7 +65,7 @@ def robust_results(
             "conv": "network weights" if iterations == 0 else "dev",
         }
         results._astray, results._label = astray, label
-        return RLMResultsWrapper(results)
+        return with_formula(RLMResultsWrapper(results), has_constant)
     model = QuantReg(endog, exog, hasconst=has_constant)
     model.rank, model.df_model, model.df_resid = rank, df_model, df_resid
     if cov_type == "iid":
@@ -76,4 +77,4 @@ def robust_results(
     results.sparsity, results.bandwidth = shape["sparsity"], shape["bandwidth"]
     results._astray, results._label = astray, label
     results.history = {"params": [params], "mse": []}
-    return RegressionResultsWrapper(results)
+    return with_formula(RegressionResultsWrapper(results), has_constant)

@@ -1,0 +1,143 @@
+"""Exports as scikit-learn estimators."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import coded
+import hostile
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import FIXTURES
+from models import affine
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
+
+import converter
+
+KINDS = [
+    ("identity", "gaussian", 1, LinearRegression),
+    ("identity", "gaussian", 2, LinearRegression),
+    ("logit", "binomial", 1, LogisticRegression),
+    ("softmax", "multinomial", 2, LogisticRegression),
+    ("softmax", "multinomial", 3, LogisticRegression),
+    ("log", "poisson", 1, PoissonRegressor),
+]
+
+
+def _predicted(estimator, model, table) -> np.ndarray:
+    if model.link in ("identity", "log"):
+        return estimator.predict(table).reshape(len(table), -1)
+    found = estimator.predict_proba(table)
+    return found[:, 1:] if model.link == "logit" else found
+
+
+@pytest.mark.parametrize(("link", "family", "outputs", "kind"), KINDS)
+@pytest.mark.parametrize("constant", [True, False])
+def test_it_predicts_the_same(link, family, outputs, kind, constant):
+    model = hostile.model(
+        link, family, outputs, groups=(0,) * outputs if link == "softmax" else None
+    )
+    if not constant:
+        model = replace(
+            model, intercept=0 * model.intercept, has_intercept=np.zeros(outputs, dtype=bool)
+        )
+    estimator = model.to_sklearn()
+    assert isinstance(estimator, kind)
+    table = hostile.table(rows=50)[list(hostile.NAMES)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = _predicted(estimator, model, table)
+    np.testing.assert_allclose(found, model.predict(table), rtol=1e-11)
+    assert estimator.feature_names_in_.tolist() == list(hostile.NAMES)
+    assert estimator.n_features_in_ == len(hostile.NAMES)
+    assert estimator.fit_intercept is constant
+    with pytest.raises(ValueError, match="feature names"):
+        estimator.predict(table.iloc[:, ::-1])
+    # The attributes are those of a fit.
+    fitted = clone(estimator).set_params(**({"C": 1.0} if kind is LogisticRegression else {}))
+    response = np.arange(50) % max(outputs, 2)
+    several = (
+        np.column_stack([response] * outputs) if link == "identity" and outputs > 1 else response
+    )
+    fitted.fit(table, several)
+    assert estimator.coef_.shape == fitted.coef_.shape
+    assert np.shape(estimator.intercept_) in (np.shape(fitted.intercept_), (outputs,))
+    if kind is LogisticRegression:
+        np.testing.assert_array_equal(estimator.classes_, fitted.classes_)
+        assert estimator.score(table, estimator.predict(table)) == 1.0
+
+
+@pytest.mark.parametrize(
+    "name", [one for one in coded.LEVELS if one not in ("numbers", "one or other", "bins")]
+)
+def test_categories(name):
+    levels, values = coded.LEVELS[name]
+    model = coded.coded(levels)
+    table = pd.DataFrame({model.columns[0]: values, "z": np.linspace(-1.0, 1.0, len(values))})
+    estimator = model.to_sklearn()
+    np.testing.assert_allclose(estimator.predict(table), model.predict(table)[:, 0], rtol=1e-13)
+    assert estimator.feature_names_in_.tolist() == list(model.columns)
+    missing = table.assign(**{model.columns[0]: [np.nan] + values[1:]})
+    with pytest.raises(ValueError, match=r"unknown categor|NaN"):
+        estimator.predict(missing)
+    if name in ("codes", "words alone"):
+        with pytest.raises(ValueError, match="unknown categor"):
+            estimator.predict(
+                table.assign(**{model.columns[0]: [9 if name == "codes" else "?"] * len(table)})
+            )
+
+
+def test_a_shipped_network_with_words():
+    table = pd.read_csv(FIXTURES / "marriages.csv").drop(columns="rate_marriage")
+    model = converter.fold(FIXTURES / "marriages.keras")
+    np.testing.assert_allclose(
+        model.to_sklearn().predict(table), model.predict(table)[:, 0], rtol=1e-12
+    )
+
+
+_BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "converter":
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+import joblib, pandas as pd
+found = joblib.load(sys.argv[1])
+print(found.predict_proba(pd.read_csv(sys.argv[2])[["GPA", "TUCE", "PSI"]])[:, 1].tolist())
+"""
+
+
+def test_joblib_loads_it_where_converter_is_not(tmp_path):
+    data = FIXTURES / "spector.csv"
+    made = converter.convert(FIXTURES / "spector_logistic.keras", data, "GRADE")
+    path = tmp_path / "m.joblib"
+    made.export(path)
+    assert joblib.load(path).feature_names_in_.tolist() == ["GPA", "TUCE", "PSI"]
+    done = subprocess.run(
+        [sys.executable, "-c", _BLOCKED, path, data], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), made.results.predict(), rtol=1e-12)
+
+
+def test_refusals(tmp_path):
+    for model, words in (
+        (hostile.model("probit", "binomial"), "link 'probit', for which scikit-learn has no"),
+        (hostile.model("cloglog", "binomial"), "link 'cloglog'"),
+        (hostile.model("logit", "binomial", 2), "has several: export one of"),
+        (replace(affine(np.ones((4, 1)), link="softmax"), groups=(0, 0, 1, 1)), "has several"),
+        (coded.coded(coded.LEVELS["bins"][0]), "takes any number"),
+        (coded.coded(coded.LEVELS["numbers"][0]), "takes any number"),
+        (coded.coded(coded.HASHED), "is told by a hash function"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.export(tmp_path / "m.joblib")
+    assert not list(tmp_path.iterdir())

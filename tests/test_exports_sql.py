@@ -1,0 +1,225 @@
+"""Exports as SQL: databases compute what the model does."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+
+import coded
+import duckdb
+import hostile
+import numpy as np
+import pandas as pd
+import pytest
+import sqlglot
+from conftest import FIXTURES
+from models import affine
+
+import converter
+from converter.exports.sql import number
+
+DATABASES = ("duckdb", "sqlite")
+LINKS = [
+    ("identity", "gaussian", 2),
+    ("logit", "binomial", 1),
+    ("softmax", "multinomial", 4),
+    ("log", "poisson", 1),
+    ("cloglog", "binomial", 1),
+]
+
+
+def _run(database: str, query: str, table: pd.DataFrame, name: str = "data") -> pd.DataFrame:
+    if database == "duckdb":
+        with duckdb.connect() as base:
+            base.register("given", table)
+            quoted = name.replace('"', '""')
+            base.execute(f'CREATE TABLE "{quoted}" AS SELECT * FROM given')
+            return base.execute(query).df()
+    base = sqlite3.connect(":memory:")
+    table.to_sql(name, base, index=False)
+    return pd.read_sql_query(query, base)
+
+
+def _query(model, tmp_path, **options) -> str:
+    model.export(tmp_path / "m.sql", **options)
+    return (tmp_path / "m.sql").read_text(encoding="utf-8")
+
+
+def _model(link: str, family: str, outputs: int):
+    model = hostile.model(link, family, outputs, groups=(0,) * outputs if outputs > 2 else None)
+    return replace(model, output_names=tuple(f"p{i}" for i in range(outputs)))
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize(("link", "family", "outputs"), LINKS)
+def test_databases_predict_the_same(tmp_path, database, link, family, outputs):
+    model = _model(link, family, outputs)
+    table = hostile.table(rows=200)[list(hostile.NAMES)]
+    table.iloc[:100] *= 0.1
+    # Far out, where exponentials overflow if they are let to.
+    table.iloc[100:110] *= 300.0
+    found = _run(database, _query(model, tmp_path), table)
+    assert list(found.columns)[: len(hostile.NAMES)] == list(hostile.NAMES)
+    expected = model.predict(table)
+    read = found[list(model.output_names)].to_numpy(dtype=float)
+    if link == "log":
+        np.testing.assert_array_equal(np.isinf(read), np.isinf(expected))
+        assert np.isinf(expected).any()
+    else:
+        assert np.isfinite(read).all()
+    # An error of the predictor is one in proportion to it, and behind a link in proportion to
+    # the mean.
+    size = (np.abs(table.to_numpy()) @ np.abs(model.coef).T).max(axis=1, keepdims=True)
+    scale = np.ones_like(expected) if link == "identity" else np.abs(expected)
+    there = np.isfinite(expected)
+    allowed = (1e-14 * np.maximum(size, 10.0) * scale + 1e-300)[there]
+    assert (np.abs(read[there] - expected[there]) <= allowed).all()
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_null_makes_the_output_null(tmp_path, database):
+    for link, family, outputs in LINKS:
+        model = _model(link, family, outputs)
+        table = hostile.table(rows=len(hostile.NAMES) + 1)[list(hostile.NAMES)]
+        values = table.astype(object)
+        for place in range(len(hostile.NAMES)):
+            values.iloc[place, place] = None
+        values = values.astype("Float64")
+        found = _run(database, _query(model, tmp_path), values)
+        missing = found[list(model.output_names)].isna().to_numpy()
+        assert missing[:-1].all()
+        assert not missing[-1].any()
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("name", coded.LEVELS)
+def test_categories(tmp_path, database, name):
+    levels, values = coded.LEVELS[name]
+    model = coded.coded(levels)
+    table = pd.DataFrame({model.columns[0]: values, "z": np.linspace(-1.0, 1.0, len(values))})
+    found = _run(database, _query(model, tmp_path), table)
+    np.testing.assert_allclose(found["y"], model.predict(table)[:, 0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_what_the_network_does_not_know_is_null(tmp_path, database):
+    for levels, values in (
+        (coded.LEVELS["codes"][0], [-1.0, 4.0, 1.5, None]),
+        (coded.LEVELS["words alone"][0], ["stranger", "It's", None]),
+        (coded.LEVELS["words"][0], [None]),
+        (coded.LEVELS["numbers"][0], [2.5, 2.0**31, None]),
+        (coded.LEVELS["one or other"][0], [2.5, 2.0**25, None]),
+        (coded.LEVELS["bins"][0], [None]),
+    ):
+        model = coded.coded(levels)
+        table = pd.DataFrame({model.columns[0]: values, "z": 1.0})
+        if not isinstance(values[0], str):
+            table = table.astype("object" if values == [None] else "Float64")
+        for value in values:
+            if value is not None:
+                row = pd.DataFrame({model.columns[0]: [value], "z": [1.0]})
+                with pytest.raises(ValueError, match="does not know"):
+                    model.predict(row)
+        if values == [None]:
+            kind = "string" if isinstance(levels, type(coded.LEVELS["words"][0])) else "Float64"
+            table[model.columns[0]] = table[model.columns[0]].astype(kind)
+        assert _run(database, _query(model, tmp_path), table)["y"].isna().all()
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_shipped_network_with_words(tmp_path, database):
+    model = converter.fold(FIXTURES / "marriages.keras")
+    table = pd.read_csv(FIXTURES / "marriages.csv")
+    name = 'marri"ages; --'
+    found = _run(database, _query(model, tmp_path, table=name), table, name)
+    np.testing.assert_allclose(found["output"], model.predict(table)[:, 0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_numbers_are_read_back_to_the_last_bit(database):
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=3000) * 10.0 ** rng.integers(-30, 30, size=3000)
+    values = [*values.tolist(), *np.float32(values[:500]).tolist(), 0.1, 1 / 3, 5.0, 1e22, 2.0**53]
+    values += [5e-324, 1.7976931348623157e308, -0.0, 2.2250738585072014e-308]
+    for start in range(0, len(values), 500):
+        some = values[start : start + 500]
+        query = "SELECT " + ", ".join(f"{number(v)} AS v{i}" for i, v in enumerate(some))
+        if database == "duckdb":
+            relation = duckdb.connect().execute(query)
+            read = relation.fetchone()
+            assert {str(one[1]) for one in relation.description} == {"DOUBLE"}
+        else:
+            read = sqlite3.connect(":memory:").execute(query).fetchone()
+        assert list(read) == some
+    assert number(0.1) == "1E-1"
+    assert number(-2.5) == "-2.5E0"
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_wide_tables(tmp_path, database):
+    names = [f"x{i}" for i in range(1500)]
+    rng = np.random.default_rng(0)
+    model = affine(rng.normal(size=(1, 1500)), 1.0, names=names)
+    table = pd.DataFrame(rng.normal(size=(3, 1500)), columns=names)
+    if database == "sqlite":
+        base = sqlite3.connect(":memory:")
+        base.execute(f"CREATE TABLE data ({', '.join(names)})")
+        base.executemany(
+            f"INSERT INTO data VALUES ({', '.join('?' * 1500)})", table.values.tolist()
+        )
+        found = pd.read_sql_query(_query(model, tmp_path), base)
+    else:
+        found = _run(database, _query(model, tmp_path), table)
+    np.testing.assert_allclose(found["y"], model.predict(table)[:, 0], rtol=1e-11)
+
+
+def test_it_is_one_query_whatever_the_names(tmp_path):
+    model = replace(hostile.model("logit", "binomial"), output_names=(hostile.OUTPUT,))
+    query = _query(model, tmp_path, table='a"; DROP TABLE b; --')
+    for dialect in (None, "duckdb", "sqlite", "postgres"):
+        (tree,) = sqlglot.parse(query, dialect=dialect)
+        assert isinstance(tree, sqlglot.exp.Select)
+        assert tree.named_selects[-1] == hostile.OUTPUT
+        columns = {one.name for one in tree.find_all(sqlglot.exp.Column)}
+        assert set(hostile.NAMES) <= columns
+        assert [one.name for one in tree.find_all(sqlglot.exp.Table)] == ['a"; DROP TABLE b; --']
+
+
+def test_refusals(tmp_path):
+    probit = hostile.model("probit", "binomial")
+    for model, words in (
+        (probit, "link 'probit', for which standard SQL has no function"),
+        (coded.coded(coded.HASHED), "is told by a hash function"),
+        (
+            coded.coded(replace(coded.LEVELS["numbers"][0], types=("float16",))),
+            "a type that rounds",
+        ),
+        (affine([[1.0]], names=["a\0b"]), "null character"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.export(tmp_path / "m.sql")
+    assert not list(tmp_path.iterdir())
+    query = _query(probit, tmp_path, linear_predictor=True)
+    table = hostile.table(rows=5)[list(hostile.NAMES)]
+    found = _run("duckdb", query, table)[hostile.OUTPUT]
+    np.testing.assert_allclose(found, probit.linear_predictor(table)[:, 0], rtol=1e-13)
+
+
+def test_the_command_line(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "converter", "export", FIXTURES / "spector_logistic.keras"),
+            *("--data", FIXTURES / "spector.csv", "--target", "GRADE", "--table", "pupils"),
+            *("-o", tmp_path / "m.sql"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    table = pd.read_csv(FIXTURES / "spector.csv")
+    found = _run("duckdb", (tmp_path / "m.sql").read_text(), table, "pupils")
+    model = converter.fold(FIXTURES / "spector_logistic.keras")
+    expected = model.predict(table[["GPA", "TUCE", "PSI"]].to_numpy())[:, 0]
+    np.testing.assert_allclose(found["probability"], expected, rtol=1e-12)
