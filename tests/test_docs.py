@@ -14,6 +14,7 @@ import pytest
 from conftest import FIXTURES
 
 import converter
+from converter.exports import FORMATS
 from converter.regression.caveats import TOPICS
 
 ROOT = FIXTURES.parent
@@ -109,3 +110,15 @@ def test_the_threats_name_tests_that_exist():
             there = place not in COMING or (ROOT / "converter" / COMING[place]).exists()
             assert not there or list((ROOT / "tests").glob(place)), place
     assert seen > 50
+
+
+def test_the_readme_lists_every_export():
+    text = (ROOT / "README.md").read_text()
+    section = text[text.index("\n## Exports\n") :]
+    rows = [line for line in section[: section.index("\n## ", 1)].splitlines() if line[:3] == "| `"]
+    for one in FORMATS.values():
+        (row,) = (row for row in rows if f"`{one.suffixes[0]}`" in row)
+        assert all(f"`{suffix}`" in row for suffix in one.suffixes)
+        assert one.home == "tables" or f"| `{one.name}` |" in row
+        needs = row.split("|")[3].strip()
+        assert needs == ("no" if "model" in one.takes else "yes")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -232,3 +234,40 @@ def test_the_same_model_is_the_same_file(tmp_path, suffix):
     for name in ("a", "b"):
         MODELS["softmax"]().export(tmp_path / f"{name}.{suffix}")
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["longley_linear", "spector_logistic", "diabetes_deep_single"])
+def test_it_agrees_with_the_network_that_it_came_of(tmp_path, name):
+    """Within the bound on rounding that `verify` derives for the original."""
+    import onnxruntime
+
+    original, path = FIXTURES / f"{name}.onnx", tmp_path / "m.onnx"
+    model = converter.fold(original)
+    model.export(path)
+    verified = converter.verify(path)
+    assert verified.agrees
+    X = np.random.default_rng(0).normal(scale=100.0, size=(50, model.coef.shape[1]))
+    sessions = [onnxruntime.InferenceSession(str(one)) for one in (original, path)]
+    found = []
+    for session in sessions:
+        (given,) = session.get_inputs()
+        kind = np.float32 if given.type == "tensor(float)" else np.float64
+        found.append(session.run(None, {given.name: X.astype(np.float32).astype(kind)})[0])
+    size = np.abs(X) @ np.abs(model.coef.T) + np.abs(model.intercept)
+    eps = np.finfo(found[0].dtype).eps
+    assert (np.abs(found[0] - found[1]) <= 100.0 * eps * np.maximum(size, 1.0)).all()
+
+
+def test_the_command_line(tmp_path):
+    path = tmp_path / "net"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "converter", "fold", FIXTURES / "spector_logistic.keras"),
+            *("-o", path, "--to", "onnx", "--float32"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    exact = converter.fold(FIXTURES / "spector_logistic.keras").coef
+    np.testing.assert_array_equal(converter.fold(path).coef, exact.astype(np.float32))

@@ -131,6 +131,25 @@ def test_shipped_networks(tmp_path, schema, score):
     np.testing.assert_allclose(found[:, 0], made.results.predict(), rtol=1e-12)
 
 
+def test_classes_have_their_names(tmp_path, schema, score):
+    folder = FIXTURES / "exporters" / "skl2onnx"
+    for name, classes in (
+        ("logistic_words", ["no", "yes"]),
+        ("multinomial_words", ["no", "perhaps", "yes"]),
+    ):
+        model = converter.fold(folder / f"{name}.onnx")
+        _written(model, tmp_path / "m.pmml", schema)
+        table = pd.DataFrame(
+            np.random.default_rng(1).normal(size=(20, model.coef.shape[1])), columns=model.columns
+        )
+        results = score(tmp_path / "m.pmml", table)
+        found = [[one[f"probability({label})"] for label in classes] for one in results]
+        expected = model.predict(table)
+        np.testing.assert_allclose(found, expected, rtol=1e-11)
+        labels = [classes[place] for place in expected.argmax(axis=1)]
+        assert [one["predicted"] for one in results] == labels
+
+
 def test_refusals(tmp_path):
     for model, words in (
         (hostile.model(outputs=2), "has several: export one of"),

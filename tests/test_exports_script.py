@@ -11,6 +11,7 @@ import coded
 import hostile
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from conftest import FIXTURES
 from models import affine
@@ -112,6 +113,14 @@ CASES = {
     "logit": (LOGIT, TABLE, "csv", "p", {}),
     "logit without intercept": (lambda: LOGIT(None), TABLE, "csv", "p", {}),
     "logit words": (LOGIT, TABLE, "csv", "yes", {}),
+    "logit truth": (LOGIT, TABLE.assign(p=TABLE["p"] == 1), "csv", "p", {}),
+    "truth parquet": (_model, TABLE.assign(a=TABLE["a"] > 0), "parquet", "y", {}),
+    "logit other numbers": (LOGIT, TABLE.assign(p=TABLE["p"] + 4), "csv", "p", {}),
+    "logit words missing": (
+        *(LOGIT, TABLE.assign(yes=TABLE["yes"].where(TABLE["k"] > 0)), "csv", "yes"),
+        {"missing": "drop"},
+    ),
+    "polars": (_model, pl.DataFrame(TABLE), None, "y", {}),
     "logit evaluation": (LOGIT, TABLE, "csv", "p", {"training_data": False}),
     "logit HC0": (LOGIT, TABLE, "csv", "p", {"cov_type": "HC0"}),
     "logit cluster": (
@@ -207,8 +216,8 @@ def printed(tmp_path_factory):
         made = converter.convert(model() if callable(model) else model, data, target, **more)
         made.export(folder / "m.py")
         argv = [str(folder / "m.py")]
-        if isinstance(data, pd.DataFrame):
-            argv.append(str(_saved(data, "csv", folder)))
+        if suffix is None:
+            argv.append(str(_saved(pd.DataFrame(TABLE), "csv", folder)))
         jobs[name] = argv
         expected[name] = str(made.results.summary())
     done = subprocess.run(

@@ -141,3 +141,29 @@ def test_refusals(tmp_path):
         with pytest.raises(ValueError, match=words):
             model.export(tmp_path / "m.joblib")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pair_of_probabilities_is_one_regression():
+    """As skl2onnx writes a classifier: the second of two outputs, and the classes' names."""
+    import onnxruntime
+
+    path = FIXTURES / "exporters" / "skl2onnx" / "logistic_words.onnx"
+    estimator = converter.fold(path).to_sklearn()
+    assert estimator.classes_.tolist() == ["no", "yes"]
+    session = onnxruntime.InferenceSession(path)
+    X = np.random.default_rng(0).normal(size=(20, estimator.n_features_in_)).astype(np.float32)
+    inputs = session.get_inputs()
+    given = (
+        {inputs[0].name: X}
+        if len(inputs) == 1
+        else {one.name: X[:, [i]] for i, one in enumerate(inputs)}
+    )
+    labels, probabilities = session.run(None, given)
+    named = pd.DataFrame(X.astype(float), columns=estimator.feature_names_in_)
+    assert estimator.predict(named).tolist() == labels.tolist()
+    expected = (
+        pd.DataFrame(probabilities)[["no", "yes"]].to_numpy()
+        if isinstance(probabilities, list)
+        else probabilities
+    )
+    np.testing.assert_allclose(estimator.predict_proba(named), expected, atol=1e-6)

@@ -35,6 +35,17 @@ def test_inspect_and_fold_need_no_runtime(suffix, allowed):
     assert _loaded_after(code, path) == allowed
 
 
+@pytest.mark.parametrize(
+    ("suffix", "allowed"),
+    [("csv", set()), ("json", set()), ("npz", set()), ("pmml", set()), ("sql", set())]
+    + [("keras", {"h5py"}), ("onnx", {"onnx"})],
+)
+def test_exports_import_what_they_write_with(tmp_path, suffix, allowed):
+    code = "import sys, converter\nconverter.fold(sys.argv[1]).export(sys.argv[2])"
+    path = str(FIXTURES / "longley_linear.onnx")
+    assert _loaded_after(code, path, str(tmp_path / f"m.{suffix}")) == allowed
+
+
 def test_the_public_names():
     assert set(converter.__all__) == {
         "AffineModel",

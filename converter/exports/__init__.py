@@ -99,10 +99,10 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
     """
     from converter.files import write_atomically
     from converter.model import AffineModel
-    from converter.regression.joint import JointConversion
 
+    # Of the kinds of regressions only the joint one is a mapping; a model needs none of them.
     kind = "model" if isinstance(value, AffineModel) else "regression"
-    kind = "several" if isinstance(value, JointConversion) else kind
+    kind = "several" if isinstance(value, Mapping) else kind
     chosen = format_of(path, to, kind)
     asked = {name: given for name, given in options.items() if given not in (None, False)}
     strange = [name for name in asked if name not in chosen.options]

@@ -103,6 +103,47 @@ def _shape(base: str, names: tuple[str, ...]) -> tuple[int, ...]:
     return (len(names),)
 
 
+def one_regression(model: AffineModel, format_name: str) -> tuple[AffineModel, tuple[str, ...]]:
+    """Return the model of a format that holds one response, and what its classes are called.
+
+    A classifier's two outputs ``[1 - p, p]`` are one regression, that of its second class. Classes
+    have the names in brackets behind the outputs' names, or are numbered; a response that is no
+    class has none.
+
+    Raises
+    ------
+    ValueError
+        If there are several responses.
+    """
+    names = model.output_names
+    if model.link == "logit" and len(names) == 2:
+        from converter.regression.choice import parts_of
+
+        parts = parts_of(model, None)
+        if len(parts) == 1:
+            return parts[0][1], _classes(names)
+    several = len(set(model.groups)) > 1 if model.link == "softmax" else len(names) > 1
+    if several:
+        raise ValueError(
+            f"{format_name}: it holds one response, and the model has several: export one of "
+            f"{', '.join(map(repr, names[:8]))} (model.select(..), --output)"
+        )
+    if model.link in ("identity", "log"):
+        return model, ()
+    return model, _classes(names) if model.link == "softmax" else ("0", "1")
+
+
+def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
+    found = [_ELEMENT.fullmatch(name) for name in names]
+    classes = tuple(one.group(2) if one else name for one, name in zip(found, names, strict=True))
+    return classes if len(set(classes)) == len(classes) else tuple(map(str, range(len(names))))
+
+
+def base_of(name: str) -> str:
+    """Return what an output is called of which this is an element."""
+    return _base(name) or name
+
+
 def fresh(name: str, taken: set[str]) -> str:
     """Return a name that is not taken yet, and take it."""
     found, number = name, 1

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 
 import converter
-from converter.exports.layout import fresh
+from converter.exports.layout import base_of, fresh, one_regression
 from converter.exports.lookups import Lookup, parts_of
 from converter.model import AffineModel
 
@@ -28,15 +28,14 @@ _METHODS = {
 }
 # Characters that XML 1.0 has no way to write (section 2.2).
 _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CLASS = re.compile(r"(.*)\[([^\[\]]*)\]", re.DOTALL)
 
 
 def pmml(model: AffineModel) -> bytes:
     """Return the document.
 
-    Behind a sigmoid, softmax, probit or cloglog it is a classification (of 0 and 1, or of the
-    softmax's elements), else a regression. Missing values and levels that the network does not
-    know are invalid.
+    Behind a sigmoid, softmax, probit or cloglog it is a classification (of 0 and 1, or of what the
+    outputs' names call the classes), else a regression. Missing values and levels that the
+    network does not know are invalid.
 
     Raises
     ------
@@ -44,14 +43,8 @@ def pmml(model: AffineModel) -> bytes:
         If the model has several outputs that are no softmax, a category cannot be told by
         comparisons, or a name holds characters that XML cannot.
     """
-    softmax = model.link == "softmax"
-    several = len(set(model.groups)) > 1 if softmax else len(model.coef) > 1
-    if several:
-        raise ValueError(
-            "pmml: a RegressionModel has one target, and the model has several: export one of "
-            f"{', '.join(map(repr, model.output_names[:8]))} (model.select(..), --output)"
-        )
-    document = _Document(model)
+    model, classes = one_regression(model, "pmml")
+    document = _Document(model, classes)
     root = document.build()
     for element in root.iter():
         for text in (*element.attrib.values(), element.text or ""):
@@ -64,16 +57,12 @@ def pmml(model: AffineModel) -> bytes:
 class _Document:
     """A document as it grows."""
 
-    def __init__(self, model: AffineModel) -> None:
-        self.model = model
+    def __init__(self, model: AffineModel, classes: tuple[str, ...]) -> None:
+        self.model, self.classes = model, classes
         self.numbers, self.lookups = parts_of(model, "pmml")
         self.taken = set(model.columns)
-        self.classes = _classes(model)
         name = model.output_names[0]
-        if model.link == "softmax":
-            found = _CLASS.fullmatch(name)
-            name = found.group(1) if found else "class"
-        self.target = fresh(name, self.taken)
+        self.target = fresh(base_of(name) if len(model.coef) > 1 else name, self.taken)
 
     def build(self) -> Element:
         root = Element("PMML", {"xmlns": _NAMESPACE, "version": "4.4"})
@@ -210,15 +199,3 @@ class _Document:
                 "CategoricalPredictor",
                 {"name": field, "value": value, "coefficient": repr(float(coef[at]))},
             )
-
-
-def _classes(model: AffineModel) -> tuple[str, ...]:
-    """Return what the classes are called; nothing of a regression."""
-    if model.link in ("identity", "log"):
-        return ()
-    if model.link != "softmax":
-        return ("0", "1")
-    found = [_CLASS.fullmatch(name) for name in model.output_names]
-    if all(found):
-        return tuple(one.group(2) for one in found if one)
-    return model.output_names

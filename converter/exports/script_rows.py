@@ -63,12 +63,23 @@ def rows(path):
 
 
 def _number(origin: Origin) -> str:
-    point = _dialect(origin).point if _kind(origin) == "csv" and origin.path else "."
-    comma = '.str.replace(",", ".")' if point == "," else ""
+    change = ""
+    if origin.path is not None and _kind(origin) == "csv":
+        if _dialect(origin).point == ",":
+            change += '.str.replace(",", ".")'
+        if _has_truth(origin.path):
+            change += '.str.lower().replace({"true": "1", "false": "0"})'
     return f'''def number(column):
     """Return a column as numbers; those of text to the last digit."""
-    return column{comma}.astype(float)
+    return column{change}.astype(float)
 '''
+
+
+def _has_truth(path: str) -> bool:
+    """Tell whether a CSV file has columns of true and false, which are the numbers 1 and 0."""
+    from converter.regression.tables import load
+
+    return any(str(one.type) == "bool" for one in load(path).columns.values())
 
 
 def _kind(origin: Origin) -> str:
@@ -94,7 +105,7 @@ def _kind(origin: Origin) -> str:
 
 
 def _dialect(origin: Origin) -> Any:
-    from converter.regression.dialect import CsvDialect, read_csv
+    from converter.regression.dialect import CsvDialect
 
     assert origin.path is not None
     path = Path(origin.path)
@@ -106,7 +117,6 @@ def _dialect(origin: Origin) -> Any:
             csv.read_csv(path, **one.options()).schema for one in (dialect, dialect.with_comma())
         )
         return dialect.with_comma() if dialect.better(plain, comma) else dialect
-    assert read_csv is not None
     return dialect
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.exports.layout import refuse_link
+from converter.exports.layout import one_regression, refuse_link
 from converter.exports.lookups import Lookup, parts_of
 from converter.model import AffineModel
 
@@ -24,8 +24,8 @@ def joblib(model: AffineModel) -> bytes:
 def estimator(model: AffineModel) -> Any:
     """Return an estimator that predicts what the model does.
 
-    ``LinearRegression``, ``LogisticRegression`` (its ``predict_proba``; a sigmoid's classes are 0
-    and 1, a softmax's the places of its units) or ``PoissonRegressor``. Where inputs are categories
+    ``LinearRegression``, ``LogisticRegression`` (its ``predict_proba``; classes are 0 and 1,
+    or what the outputs' names call them) or ``PoissonRegressor``. Where inputs are categories
     it is the last step of a ``Pipeline`` that encodes the columns of a DataFrame.
 
     Raises
@@ -39,16 +39,12 @@ def estimator(model: AffineModel) -> Any:
         ("identity", "logit", "softmax", "log"),
         "for which scikit-learn has no estimator: export it as onnx or pmml",
     )
-    if model.link != "identity" and (
-        len(set(model.groups)) > 1 if model.link == "softmax" else len(model.coef) > 1
-    ):
-        raise ValueError(
-            "joblib: the estimator predicts one response, and the model has several: export one of "
-            f"{', '.join(map(repr, model.output_names[:8]))} (model.select(..), --output)"
-        )
+    classes: tuple[str, ...] = ()
+    if model.link != "identity":
+        model, classes = one_regression(model, "joblib")
     numbers, lookups = parts_of(model, "joblib")
     if not lookups:
-        return _regression(model, model.coef, model.feature_names)
+        return _regression(model, model.coef, model.feature_names, classes)
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
@@ -67,11 +63,13 @@ def estimator(model: AffineModel) -> Any:
 
     encoded = ColumnTransformer(steps, sparse_threshold=0.0)
     encoded.fit(pd.DataFrame(example)[list(model.columns)])
-    last = _regression(model, model.coef[:, columns], ())
+    last = _regression(model, model.coef[:, columns], (), classes)
     return Pipeline([("columns", encoded), ("regression", last)])
 
 
-def _regression(model: AffineModel, coef: np.ndarray, names: tuple[str, ...]) -> Any:
+def _regression(
+    model: AffineModel, coef: np.ndarray, names: tuple[str, ...], classes: tuple[str, ...]
+) -> Any:
     """Return an estimator as if it had been fitted."""
     from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 
@@ -89,10 +87,10 @@ def _regression(model: AffineModel, coef: np.ndarray, names: tuple[str, ...]) ->
         made._base_loss = made._get_loss()  # what fit leaves for predict
     else:
         made = LogisticRegression(C=np.inf, fit_intercept=constant)
-        count = max(len(coef), 2)
-        if model.link == "softmax" and count == 2:
+        if model.link == "softmax" and len(classes) == 2:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        made.classes_ = np.arange(count)
+        numbered = classes == tuple(map(str, range(len(classes))))
+        made.classes_ = np.arange(len(classes)) if numbered else np.array(classes)
         made.coef_, made.intercept_ = coef.copy(), intercept
         made.n_iter_ = np.zeros(1, dtype=np.int32)
     made.n_features_in_ = coef.shape[1]

@@ -18,6 +18,8 @@ _LINKS = ("identity", "logit", "softmax", "log", "cloglog")
 _TERMS, _SMALL = 13, -2.0
 # exp(-exp(x)) is zero in double precision from here on, long before exp(x) overflows.
 _LARGE = 30.0
+# Terms of a sum, one behind the other.
+_CHAIN = 100
 # Logarithm of the largest ratio of probabilities.
 _HUGE = 700.0
 
@@ -81,7 +83,7 @@ def _linear_predictors(model: AffineModel) -> list[str]:
         terms += [_case(one, coef) for one in lookups]
         if model.has_intercept[row]:
             terms.insert(0, number(model.intercept[row]))
-        found.append(_sum(terms))
+        found.append(_sum(terms, "\n    "))
     return found
 
 
@@ -147,18 +149,21 @@ def _softmax(model: AffineModel, etas: list[str]) -> list[str]:
             apart = f"{etas[other]} - {own}"
             capped = f"CASE WHEN {apart} > {number(_HUGE)} THEN {number(_HUGE)} ELSE {apart} END"
             terms.append("1E0" if other == place else f"EXP({capped})")
-        found[place] = f"1E0 / {_sum(terms)}" if terms else "1E0"
+        found[place] = f"1E0 / ({_sum(terms)})"
     return found
 
 
-def _sum(terms: Sequence[str]) -> str:
-    """Return a sum in pairs of pairs: databases bound the depth of an expression."""
-    if not terms:
-        return "0E0"
-    while len(terms) > 1:
-        pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
-        terms = [f"({' + '.join(pair)})" if len(pair) == 2 else pair[0] for pair in pairs]
-    return terms[0]
+def _sum(terms: Sequence[str], between: str = " ") -> str:
+    """Return a sum; of many terms in parts, because databases bound the depth of an expression."""
+    parts = list(terms)
+    while len(parts) > _CHAIN:
+        chunks = [parts[i : i + _CHAIN] for i in range(0, len(parts), _CHAIN)]
+        parts = [f"({_sum(chunk, between)})" for chunk in chunks]
+    found = parts[0] if parts else "0E0"
+    for part in parts[1:]:
+        minus = part.startswith("-")
+        found += f"{between}- {part[1:]}" if minus else f"{between}+ {part}"
+    return found
 
 
 def number(value: float) -> str:
