@@ -44,6 +44,7 @@ from sybil.region import Lexeme
 DIRECTIVES = ("{eval-rst}", "{include}", "{math}", "{toctree}")
 _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?)\s*-->\s*", re.DOTALL)
 _PREPARE = re.compile(r"<!-- prepare:\n(?P<code>.+?)-->\s*", re.DOTALL)
+_PROGRESS = re.compile(r"^\d+ of \d+ \(.* s left\): .*\n", re.MULTILINE)
 _DATES = re.compile(r"(?<=Date:)( +)\w{3}, \d\d \w{3} \d{4}|(?<=Time:)( +)\d\d:\d\d:\d\d")
 # What a shell does not pass on to a command as it is.
 _SHELL = set("|<>;&()$*?`~")
@@ -197,8 +198,11 @@ def run(command: str) -> tuple[str, int]:
     """
     words = shlex.split(command)
     if words[0] != "converter" or _SHELL & set(command):
+        here = (
+            f'python() {{ "{sys.executable}" "$@"; }}; converter() {{ python -m converter "$@"; }}'
+        )
         made = subprocess.run(
-            ["bash", "-c", f'converter() {{ "{sys.executable}" -m converter "$@"; }}; {command}'],
+            ["bash", "-c", f"{here}; {command}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -232,7 +236,8 @@ def _compare(expected: str, printed: str, command: str = "") -> None:
 
 
 def _plain(text: str) -> str:
-    """Return text without dates, times and blanks that nobody sees."""
+    """Return text without dates, times, blanks that nobody sees, and how far a slow run was."""
+    text = _PROGRESS.sub("", text)
     text = _DATES.sub(lambda found: f"{found[1] or found[2]}(now)", text)
     return "\n".join(line.rstrip() for line in text.rstrip().splitlines()) + "\n"
 
