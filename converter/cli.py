@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 import converter
+from converter import options as shared
 from converter.errors import (
     DataError,
     ModelFileError,
@@ -28,20 +28,13 @@ from converter.errors import (
 if TYPE_CHECKING:
     from converter.inspection import Inspection
     from converter.model import AffineModel
-    from converter.regression.conversion import Conversion
-    from converter.regression.joint import JointConversion
 
 _REGRESSION, _NONE, _TROUBLE = 0, 1, 2
 
 _model = click.argument("model", type=click.Path(dir_okay=True))
-_output = click.option(
-    "--output",
-    metavar="NAME",
-    help="Which output: its name, an element of it (p[1]), or its place.",
-)
-_signature = click.option(
-    "--signature", metavar="NAME", help="Which signature of a TensorFlow SavedModel."
-)
+_output, _signature = shared.output_option, shared.signature_option
+_scale, _scale_target = shared.scale_option, shared.scale_target_option
+_one_or_more, _place_or_name = shared.one_or_more, shared.place_or_name
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _file = click.option(
     "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
@@ -53,14 +46,6 @@ _float32 = click.option("--float32", is_flag=True, help="Round to single precisi
 _table = click.option("--table", metavar="NAME", help="Table that an SQL query reads.  [data]")
 _linear = click.option(
     "--linear-predictor", is_flag=True, help="Leave out the link (sql), for what SQL cannot say."
-)
-_scale = click.option(
-    "--scale",
-    type=click.Path(dir_okay=False),
-    help='Scaler of the inputs, {"mean": [..], "scale": [..]}, or {"inputs": .., "target": ..}.',
-)
-_scale_target = click.option(
-    "--scale-target", type=click.Path(dir_okay=False), help="Scaler of the target, likewise."
 )
 
 
@@ -95,87 +80,6 @@ def _reported(command: Callable[..., int]) -> Callable[..., int]:
         return _TROUBLE
 
     return run
-
-
-def _regression(required: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return a decorator that adds the options of `converter.convert`."""
-    options = (
-        click.option(
-            "--data",
-            required=required,
-            metavar="TABLE",
-            help="CSV, Parquet or Arrow IPC file, or a folder of Parquet files.",
-        ),
-        click.option(
-            "--target",
-            required=required,
-            metavar="COLUMN",
-            help="Column of the response; of several outputs one each, A,B.",
-        ),
-        click.option(
-            "--features", metavar="A,B,C", help="Columns in the order of the model's inputs."
-        ),
-        click.option(
-            "--family",
-            metavar="NAME",
-            help="Override the family: gaussian, binomial, multinomial, poisson, quantile:TAU, "
-            "huber:BEND.",
-        ),
-        click.option(
-            "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
-        ),
-        click.option(
-            "--groups",
-            metavar="COLUMN",
-            help="Column of the groups, for --cov-type cluster; two ways, A,B.",
-        ),
-        click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC."),
-        click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian)."),
-        click.option("--where", metavar="CONDITION", help="Which rows, as in SQL: 'store = 3'."),
-        click.option(
-            "--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True
-        ),
-        click.option(
-            "--base",
-            multiple=True,
-            metavar="COLUMN=LEVEL",
-            help="Level of a category that its others are compared with (repeatable).",
-        ),
-        click.option(
-            "--not-training-data",
-            "unseen",
-            is_flag=True,
-            help="The network never saw these rows: an evaluation, not a fit.",
-        ),
-        click.option(
-            "--restricted",
-            is_flag=True,
-            help="Count only the parameters that the architecture has.",
-        ),
-        click.option(
-            "--memory",
-            metavar="SIZE",
-            help="What rows may take, 500MB; more is streamed past, in passes.  [default: 2GB]",
-        ),
-        click.option(
-            "--passes",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Read streamed rows no more often.",
-        ),
-        click.option("--quiet", is_flag=True, help="Do not show how far a stream is."),
-        _scale,
-        _scale_target,
-        _output,
-        _signature,
-    )
-
-    def add(command: Callable[..., int]) -> Callable[..., int]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -239,7 +143,7 @@ def fold(
 
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble.
     """
-    folded = _fold(model, output, scale, scale_target, signature)
+    folded = shared.fold_of(model, output, scale, scale_target, signature)
     if out is not None:
         options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
         _export(folded, out, to, as_json, **options)
@@ -264,7 +168,7 @@ def fold(
 
 @main.command()
 @_model
-@_regression(required=True)
+@shared.regression_options(required=True)
 @_file
 @_to
 @_json
@@ -274,7 +178,7 @@ def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked:
 
     FILE may end in .txt, .csv, .json, .py or another suffix that export has.
     """
-    made = _converted(model, **asked)
+    made = shared.converted(model, **asked)
     if out is not None:
         _export(made, out, to, as_json)
     else:
@@ -284,7 +188,7 @@ def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked:
 
 @main.command()
 @_model
-@_regression(required=False)
+@shared.regression_options(required=False)
 @click.option("-o", "--out", type=click.Path(dir_okay=False), required=True, help="The file.")
 @_to
 @_float32
@@ -311,13 +215,13 @@ def export(
         "linear_predictor": linear_predictor,
     }
     if asked["data"] is None:
-        _refuse_without_data()
+        shared.refuse_without_data()
         chosen = {name: asked[name] for name in ("output", "scale", "scale_target", "signature")}
-        _export(_fold(model, **chosen), out, to, **options)
+        _export(shared.fold_of(model, **chosen), out, to, **options)
     else:
         if asked["target"] is None:
             raise ValueError("--data needs --target COLUMN")
-        _export(_converted(model, **asked), out, to, **options)
+        _export(shared.converted(model, **asked), out, to, **options)
     return _REGRESSION
 
 
@@ -399,67 +303,6 @@ def batch(
     return _TROUBLE if done.failed else _NONE if done.rejected else _REGRESSION
 
 
-def _fold(
-    model: str,
-    output: str | None,
-    scale: str | None,
-    scale_target: str | None,
-    signature: str | None,
-) -> AffineModel:
-    return converter.fold(
-        model,
-        output=_place_or_name(output),
-        scaler=scale,
-        target_scaler=scale_target,
-        signature=signature,
-    )
-
-
-def _converted(
-    model: str,
-    *,
-    data: str,
-    target: str,
-    features: str | None,
-    groups: str | None,
-    maxlags: int | None,
-    base: Sequence[str],
-    unseen: bool,
-    quiet: bool,
-    scale: str | None,
-    scale_target: str | None,
-    output: str | None,
-    **same: Any,
-) -> Conversion | JointConversion:
-    """Call `converter.convert` with what its options say; those in `same` are its own words."""
-    return converter.convert(
-        model,
-        data,
-        _one_or_more(target),
-        features=None if features is None else _comma_separated(features),
-        cov_kwds=_given(groups=None if groups is None else _one_or_more(groups), maxlags=maxlags),
-        output=_place_or_name(output),
-        scaler=scale,
-        target_scaler=scale_target,
-        base=_bases(base),
-        training_data=not unseen,
-        progress=not quiet,
-        **same,
-    )
-
-
-def _refuse_without_data() -> None:
-    """Refuse options that say how to convert where there is nothing to convert."""
-    context = click.get_current_context()
-    of_the_model = {"model", "output", "scale", "scale_target", "signature", "out", "to"}
-    of_the_model |= {"float32", "table", "linear_predictor"}
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in of_the_model:
-            raise ValueError(f"{parameter.opts[0]} is about a table: give one with --data")
-
-
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Return options as Python values: numbers, true and false, lists and objects in JSON."""
     found: dict[str, Any] = {}
@@ -472,36 +315,6 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = text
     return found
-
-
-def _given(**options: Any) -> dict[str, Any] | None:
-    found = {name: value for name, value in options.items() if value is not None}
-    return found or None
-
-
-def _place_or_name(output: str | None) -> str | int | None:
-    return int(output) if output is not None and output.isascii() and output.isdigit() else output
-
-
-def _bases(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        column, equals, level = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--base {pair!r}: expected COLUMN=LEVEL")
-        found[column] = level
-    return found
-
-
-def _comma_separated(text: str) -> list[str]:
-    import csv
-
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-
-
-def _one_or_more(text: str) -> str | list[str]:
-    names = _comma_separated(text)
-    return names[0] if len(names) == 1 else names
 
 
 def _inspection(found: Inspection) -> str:

@@ -317,7 +317,8 @@ class Conversion:
 
         What a format holds is in `converter.exports.FORMATS`: the regression (``script``,
         ``pickle``, ``json``, ``csv``, ``parquet``, ``npz``, ``latex``, ``markdown``, ``text``), or
-        its predictions alone, by the table's columns and in their units (`folded`).
+        its predictions alone, by the table's columns and in their units (`folded`). Loading a
+        pickle, or joblib's file, runs whatever code is in it.
 
         Parameters
         ----------
