@@ -300,6 +300,11 @@ class Conversion:
         return summary_text(self)
 
     @property
+    def classes(self) -> tuple[Any, ...]:
+        """The labels of a response in classes, by their numbers; nothing where they are numbers."""
+        return self._design.labels
+
+    @property
     def folded(self) -> AffineModel:
         """The network in the table's units, its inputs called as the table calls them."""
         return self.model.renamed(self._design.columns)
