@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 import converter
+from converter import options as shared
 from converter.errors import (
     DataError,
     ModelFileError,
@@ -33,14 +33,9 @@ if TYPE_CHECKING:
 _REGRESSION, _NONE, _TROUBLE = 0, 1, 2
 
 _model = click.argument("model", type=click.Path(dir_okay=True))
-_output = click.option(
-    "--output",
-    metavar="NAME",
-    help="Which output: its name, an element of it (p[1]), or its place.",
-)
-_signature = click.option(
-    "--signature", metavar="NAME", help="Which signature of a TensorFlow SavedModel."
-)
+_output, _signature = shared.output_option, shared.signature_option
+_scale, _scale_target = shared.scale_option, shared.scale_target_option
+_one_or_more, _place_or_name = shared.one_or_more, shared.place_or_name
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _file = click.option(
     "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
@@ -52,14 +47,6 @@ _float32 = click.option("--float32", is_flag=True, help="Round to single precisi
 _table = click.option("--table", metavar="NAME", help="Table that an SQL query reads.  [data]")
 _linear = click.option(
     "--linear-predictor", is_flag=True, help="Leave out the link (sql), for what SQL cannot say."
-)
-_scale = click.option(
-    "--scale",
-    type=click.Path(dir_okay=False),
-    help='Scaler of the inputs, {"mean": [..], "scale": [..]}, or {"inputs": .., "target": ..}.',
-)
-_scale_target = click.option(
-    "--scale-target", type=click.Path(dir_okay=False), help="Scaler of the target, likewise."
 )
 
 
@@ -94,87 +81,6 @@ def _reported(command: Callable[..., int]) -> Callable[..., int]:
         return _TROUBLE
 
     return run
-
-
-def _regression(required: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return a decorator that adds the options of `converter.convert`."""
-    options = (
-        click.option(
-            "--data",
-            required=required,
-            metavar="TABLE",
-            help="CSV, Parquet or Arrow IPC file, or a folder of Parquet files.",
-        ),
-        click.option(
-            "--target",
-            required=required,
-            metavar="COLUMN",
-            help="Column of the response; of several outputs one each, A,B.",
-        ),
-        click.option(
-            "--features", metavar="A,B,C", help="Columns in the order of the model's inputs."
-        ),
-        click.option(
-            "--family",
-            metavar="NAME",
-            help="Override the family: gaussian, binomial, multinomial, poisson, quantile:TAU, "
-            "huber:BEND.",
-        ),
-        click.option(
-            "--cov-type", default="nonrobust", help="Covariance as statsmodels names it (HC1 ..)."
-        ),
-        click.option(
-            "--groups",
-            metavar="COLUMN",
-            help="Column of the groups, for --cov-type cluster; two ways, A,B.",
-        ),
-        click.option("--maxlags", type=int, metavar="N", help="Lags, for --cov-type HAC."),
-        click.option("--weights", metavar="COLUMN", help="Column of analytic weights (gaussian)."),
-        click.option("--where", metavar="CONDITION", help="Which rows, as in SQL: 'store = 3'."),
-        click.option(
-            "--missing", type=click.Choice(["raise", "drop"]), default="raise", show_default=True
-        ),
-        click.option(
-            "--base",
-            multiple=True,
-            metavar="COLUMN=LEVEL",
-            help="Level of a category that its others are compared with (repeatable).",
-        ),
-        click.option(
-            "--not-training-data",
-            "unseen",
-            is_flag=True,
-            help="The network never saw these rows: an evaluation, not a fit.",
-        ),
-        click.option(
-            "--restricted",
-            is_flag=True,
-            help="Count only the parameters that the architecture has.",
-        ),
-        click.option(
-            "--memory",
-            metavar="SIZE",
-            help="What rows may take, 500MB; more is streamed past, in passes.  [default: 2GB]",
-        ),
-        click.option(
-            "--passes",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Read streamed rows no more often.",
-        ),
-        click.option("--quiet", is_flag=True, help="Do not show how far a stream is."),
-        _scale,
-        _scale_target,
-        _output,
-        _signature,
-    )
-
-    def add(command: Callable[..., int]) -> Callable[..., int]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -218,10 +124,6 @@ def inspect(model: str, output: str | None, signature: str | None, as_json: bool
 @_reported
 def fold(
     model: str,
-    output: str | None,
-    signature: str | None,
-    scale: str | None,
-    scale_target: str | None,
     check: bool,
     out: str | None,
     to: str | None,
@@ -229,6 +131,7 @@ def fold(
     table: str | None,
     linear_predictor: bool,
     as_json: bool,
+    **asked: Any,
 ) -> int:
     """Fold MODEL into one affine map and print (or write) its coefficients.
 
@@ -238,7 +141,8 @@ def fold(
 
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble.
     """
-    folded = _fold(model, output, scale, scale_target, signature)
+    chosen = shared.of_the_model(**asked)
+    folded = converter.fold(model, **chosen)
     if out is not None:
         options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
         _export(folded, out, to, as_json, **options)
@@ -248,7 +152,8 @@ def fold(
     verified, trouble = None, None
     try:
         if check:
-            verified = converter.verify(model, output=_place_or_name(output), signature=signature)
+            which = {name: chosen[name] for name in ("output", "signature")}
+            verified = converter.verify(model, **which)
     except ValueError as error:
         trouble = error
     if out is None and as_json:
@@ -263,7 +168,7 @@ def fold(
 
 @main.command()
 @_model
-@_regression(required=True)
+@shared.regression_options(required=True)
 @_file
 @_to
 @_json
@@ -273,7 +178,7 @@ def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked:
 
     FILE may end in .txt, .csv, .json, .py or another suffix that export has.
     """
-    made = converter.convert(model, **_asked(**asked))
+    made = converter.convert(model, **shared.of_the_rows(**asked))
     if out is not None:
         _export(made, out, to, as_json)
     else:
@@ -283,7 +188,7 @@ def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked:
 
 @main.command()
 @_model
-@_regression(required=False)
+@shared.regression_options(required=False)
 @click.option("-o", "--out", type=click.Path(dir_okay=False), required=True, help="The file.")
 @_to
 @_float32
@@ -310,17 +215,16 @@ def export(
         "linear_predictor": linear_predictor,
     }
     if asked["data"] is None:
-        _refuse_without_data()
-        chosen = {name: asked[name] for name in ("output", "scale", "scale_target", "signature")}
-        _export(_fold(model, **chosen), out, to, **options)
+        shared.refuse_without_data()
+        _export(converter.fold(model, **shared.of_the_model(**asked)), out, to, **options)
     else:
-        _export(converter.convert(model, **_asked(**asked)), out, to, **options)
+        _export(converter.convert(model, **shared.of_the_rows(**asked)), out, to, **options)
     return _REGRESSION
 
 
 @main.command()
 @_model
-@_regression(required=False)
+@shared.regression_options(required=False)
 @click.option(
     "-o", "--out", type=click.Path(), required=True, help="The page; of a ledger the folder."
 )
@@ -344,12 +248,10 @@ def report(
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble, or --verify disagrees.
     """
     if asked["data"] is None:
-        _refuse_without_data()
-        names = {"output": "output", "scale": "scaler", "scale_target": "target_scaler"}
-        options = {new: asked[old] for old, new in (names | {"signature": "signature"}).items()}
-        options["output"] = _place_or_name(options["output"])
+        shared.refuse_without_data()
+        options = shared.of_the_model(**asked)
     else:
-        options = _asked(quiet=quiet, **asked)
+        options = shared.of_the_rows(quiet=quiet, **asked)
     made = converter.report(
         model,
         path=out,
@@ -445,72 +347,6 @@ def batch(
     return _TROUBLE if done.failed else _NONE if done.rejected else _REGRESSION
 
 
-def _fold(
-    model: str,
-    output: str | None,
-    scale: str | None,
-    scale_target: str | None,
-    signature: str | None,
-) -> AffineModel:
-    return converter.fold(
-        model,
-        output=_place_or_name(output),
-        scaler=scale,
-        target_scaler=scale_target,
-        signature=signature,
-    )
-
-
-def _asked(
-    *,
-    data: str,
-    target: str | None,
-    features: str | None,
-    groups: str | None,
-    maxlags: int | None,
-    base: Sequence[str],
-    unseen: bool,
-    quiet: bool,
-    scale: str | None,
-    scale_target: str | None,
-    output: str | None,
-    **same: Any,
-) -> dict[str, Any]:
-    """Return the arguments of `converter.convert` beside the model, as its options say them.
-
-    Those in `same` are its own words.
-    """
-    if target is None:
-        raise ValueError("--data needs --target COLUMN")
-    return {
-        "data": data,
-        "target": _one_or_more(target),
-        "features": None if features is None else _comma_separated(features),
-        "cov_kwds": _given(
-            groups=None if groups is None else _one_or_more(groups), maxlags=maxlags
-        ),
-        "output": _place_or_name(output),
-        "scaler": scale,
-        "target_scaler": scale_target,
-        "base": _bases(base),
-        "training_data": not unseen,
-        "progress": not quiet,
-        **same,
-    }
-
-
-def _refuse_without_data() -> None:
-    """Refuse options that say how to convert where there is nothing to convert."""
-    context = click.get_current_context()
-    of_the_model = {"model", "output", "scale", "scale_target", "signature", "out", "to"}
-    of_the_model |= {"float32", "table", "linear_predictor", "verify", "points", "as_json", "quiet"}
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in of_the_model:
-            raise ValueError(f"{parameter.opts[0]} is about a table: give one with --data")
-
-
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Return options as Python values: numbers, true and false, lists and objects in JSON."""
     found: dict[str, Any] = {}
@@ -523,36 +359,6 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = text
     return found
-
-
-def _given(**options: Any) -> dict[str, Any] | None:
-    found = {name: value for name, value in options.items() if value is not None}
-    return found or None
-
-
-def _place_or_name(output: str | None) -> str | int | None:
-    return int(output) if output is not None and output.isascii() and output.isdigit() else output
-
-
-def _bases(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        column, equals, level = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--base {pair!r}: expected COLUMN=LEVEL")
-        found[column] = level
-    return found
-
-
-def _comma_separated(text: str) -> list[str]:
-    import csv
-
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-
-
-def _one_or_more(text: str) -> str | list[str]:
-    names = _comma_separated(text)
-    return names[0] if len(names) == 1 else names
 
 
 def _inspection(found: Inspection) -> str:

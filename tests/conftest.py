@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Return a function that runs the command line in this process, as subprocess.run would."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        from converter.cli import run as main
+
+        argv = ["converter", *map(str, arguments)]
+        monkeypatch.setattr("sys.argv", argv)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(argv, int(ended.value.code), printed.out, printed.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 
@@ -258,15 +256,10 @@ def test_it_agrees_with_the_network_that_it_came_of(tmp_path, name):
     assert (np.abs(found[0] - found[1]) <= 100.0 * eps * np.maximum(size, 1.0)).all()
 
 
-def test_the_command_line(tmp_path):
+def test_the_command_line(tmp_path, command):
     path = tmp_path / "net"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "converter", "fold", FIXTURES / "spector_logistic.keras"),
-            *("-o", path, "--to", "onnx", "--float32"),
-        ],
-        capture_output=True,
-        text=True,
+    done = command(
+        *("fold", FIXTURES / "spector_logistic.keras", "-o", path, "--to", "onnx", "--float32"),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     exact = converter.fold(FIXTURES / "spector_logistic.keras").coef

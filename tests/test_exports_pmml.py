@@ -148,6 +148,15 @@ def test_classes_have_their_names(tmp_path, schema, score):
         np.testing.assert_allclose(found, expected, rtol=1e-11)
         labels = [classes[place] for place in expected.argmax(axis=1)]
         assert [one["predicted"] for one in results] == labels
+    table = pd.read_csv(FIXTURES / "spector.csv")
+    table["GRADE"] = table["GRADE"].map({0: "no", 1: "it's"})
+    made = converter.convert(FIXTURES / "spector_logistic.keras", table, "GRADE")
+    _written(made, tmp_path / "m.pmml", schema)
+    results = score(tmp_path / "m.pmml", table[["GPA", "TUCE", "PSI"]])
+    place = made.classes.index("it's")
+    chance = np.array([one["probability(it's)"] for one in results])
+    expected = np.asarray(made.results.predict())
+    np.testing.assert_allclose(chance, expected if place else 1.0 - expected, rtol=1e-11)
 
 
 def test_refusals(tmp_path):

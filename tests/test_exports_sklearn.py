@@ -167,3 +167,18 @@ def test_a_pair_of_probabilities_is_one_regression():
         else probabilities
     )
     np.testing.assert_allclose(estimator.predict_proba(named), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), (3, 8)])
+def test_classes_are_the_labels_of_the_table(tmp_path, labels):
+    table = pd.read_csv(FIXTURES / "spector.csv")
+    table["GRADE"] = table["GRADE"].map(dict(enumerate(labels)))
+    made = converter.convert(FIXTURES / "spector_logistic.keras", table, "GRADE")
+    assert made.classes == labels
+    made.export(tmp_path / "m.joblib")
+    estimator = joblib.load(tmp_path / "m.joblib")
+    assert estimator.classes_.tolist() == list(labels)
+    X = table[["GPA", "TUCE", "PSI"]]
+    np.testing.assert_allclose(estimator.predict_proba(X)[:, 1], made.results.predict(), rtol=1e-12)
+    right = (np.asarray(made.results.predict()) > 0.5) == (table["GRADE"] == labels[1])
+    assert estimator.score(X, table["GRADE"]) == pytest.approx(right.mean())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from dataclasses import replace
 
 import coded
@@ -207,15 +205,11 @@ def test_refusals(tmp_path):
     np.testing.assert_allclose(found, probit.linear_predictor(table)[:, 0], rtol=1e-13)
 
 
-def test_the_command_line(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "converter", "export", FIXTURES / "spector_logistic.keras"),
-            *("--data", FIXTURES / "spector.csv", "--target", "GRADE", "--table", "pupils"),
-            *("-o", tmp_path / "m.sql"),
-        ],
-        capture_output=True,
-        text=True,
+def test_the_command_line(tmp_path, command):
+    done = command(
+        *("export", FIXTURES / "spector_logistic.keras"),
+        *("--data", FIXTURES / "spector.csv", "--target", "GRADE", "--table", "pupils"),
+        *("-o", tmp_path / "m.sql"),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     table = pd.read_csv(FIXTURES / "spector.csv")

@@ -172,21 +172,17 @@ def test_statsmodels_loads_the_pickle_where_converter_is_not(tmp_path, made):
     assert done.stdout.splitlines() == expected
 
 
-def test_the_command_line(tmp_path):
-    def run(*arguments):
-        command = [sys.executable, "-m", "converter", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
+def test_the_command_line(tmp_path, command):
     path, data = FIXTURES / "spector_logistic.keras", FIXTURES / "spector.csv"
     asked = ("--data", data, "--target", "GRADE")
-    done = run("export", path, *asked, "-o", tmp_path / "m.pkl")
+    done = command("export", path, *asked, "-o", tmp_path / "m.pkl")
     assert (done.returncode, done.stdout) == (0, "")
     assert "runs whatever code is in it" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    done = run("convert", path, *asked, "-o", tmp_path / "m", "--to", "latex")
+    done = command("convert", path, *asked, "-o", tmp_path / "m", "--to", "latex")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "m").read_text().startswith(r"\begin{center}")
-    done = run("export", path, "-o", tmp_path / "m.csv")
+    done = command("export", path, "-o", tmp_path / "m.csv")
     assert done.returncode == 0
     assert pd.read_csv(tmp_path / "m.csv")["term"].tolist()[0] == "(intercept)"
     for more, words in (
@@ -197,7 +193,7 @@ def test_the_command_line(tmp_path):
         (("-o", tmp_path / "m.csv", "--float32"), "csv has no option float32"),
         (("-o", tmp_path / "m.xyz"), "must end in .json"),
     ):
-        done = run("export", path, *more)
+        done = command("export", path, *more)
         assert (done.returncode, done.stdout) == (2, "")
         assert words in done.stderr
 

@@ -36,6 +36,8 @@ class Format:
         Keyword arguments beside.
     warning : str
         What a user is told once it is written.
+    classes : bool
+        Whether the writer takes ``classes``, the labels of a response in classes.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Format:
     takes: tuple[str, ...]
     options: tuple[str, ...] = ()
     warning: str = ""
+    classes: bool = False
 
     def write(self, value: Any, options: Mapping[str, Any]) -> bytes:
         """Return the bytes of the file."""
@@ -63,8 +66,8 @@ FORMATS: dict[str, Format] = {
         Format("onnx", (".onnx",), "onnx", _MODEL, ("float32",)),
         Format("keras", (".keras",), "keras", _MODEL, ("float32",)),
         Format("sql", (".sql",), "sql", _MODEL, ("table", "linear_predictor")),
-        Format("pmml", (".pmml",), "pmml", _MODEL),
-        Format("joblib", (".joblib",), "sklearn", _MODEL, (), PICKLE),
+        Format("pmml", (".pmml",), "pmml", _MODEL, classes=True),
+        Format("joblib", (".joblib",), "sklearn", _MODEL, (), PICKLE, classes=True),
         Format("text", (".txt",), "documents", _DATA),
         Format("markdown", (".md",), "documents", _DATA),
         Format("latex", (".tex",), "documents", ("regression",)),
@@ -119,6 +122,8 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
             f"parts, made[name].export(..) with a name among {names} (--output)"
         )
     if kind == "regression" and kind not in chosen.takes:
+        if chosen.classes and value.classes:
+            asked["classes"] = value.classes
         value = value.folded
     content = chosen.write(value, asked)
     write_atomically(path, lambda file: file.write(content))

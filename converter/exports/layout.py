@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -103,12 +104,14 @@ def _shape(base: str, names: tuple[str, ...]) -> tuple[int, ...]:
     return (len(names),)
 
 
-def one_regression(model: AffineModel, format_name: str) -> tuple[AffineModel, tuple[str, ...]]:
+def one_regression(
+    model: AffineModel, format_name: str, labels: Sequence[Any] = ()
+) -> tuple[AffineModel, tuple[Any, ...]]:
     """Return the model of a format that holds one response, and what its classes are called.
 
     A classifier's two outputs ``[1 - p, p]`` are one regression, that of its second class. Classes
-    have the names in brackets behind the outputs' names, or are numbered; a response that is no
-    class has none.
+    have the labels that are given, or the names in brackets behind the outputs' names, or are
+    numbered; a response that is no class has none.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def one_regression(model: AffineModel, format_name: str) -> tuple[AffineModel, t
 
         parts = parts_of(model, None)
         if len(parts) == 1:
-            return parts[0][1], _classes(names)
+            return parts[0][1], tuple(labels) or _classes(names)
     several = len(set(model.groups)) > 1 if model.link == "softmax" else len(names) > 1
     if several:
         raise ValueError(
@@ -130,7 +133,8 @@ def one_regression(model: AffineModel, format_name: str) -> tuple[AffineModel, t
         )
     if model.link in ("identity", "log"):
         return model, ()
-    return model, _classes(names) if model.link == "softmax" else ("0", "1")
+    named = _classes(names) if model.link == "softmax" else ("0", "1")
+    return model, tuple(labels) or named
 
 
 def _classes(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -53,12 +53,10 @@ def log(made: Conversion, name: str = "model") -> str:
     # Named, or MLflow would load the model in a process of its own to find them out.
     needed = [f"{one}=={version(one)}" for one in ("statsmodels", "pandas", "numpy", "scipy")]
     mlflow.statsmodels.log_model(made.results, name=name, pip_requirements=needed)
-    report = getattr(made, "report", None)
-    if report is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "report.html"
-            report(path)
-            mlflow.log_artifact(str(path))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.html"
+        made.report(path)
+        mlflow.log_artifact(str(path))
     return str(run.info.run_id)
 
 

@@ -6,7 +6,8 @@ Specification: https://dmg.org/pmml/v4-4-1/Regression.html and its neighbours.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -30,12 +31,18 @@ _METHODS = {
 _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def pmml(model: AffineModel) -> bytes:
+def pmml(model: AffineModel, *, classes: Sequence[Any] = ()) -> bytes:
     """Return the document.
 
     Behind a sigmoid, softmax, probit or cloglog it is a classification (of 0 and 1, or of what the
     outputs' names call the classes), else a regression. Missing values and levels that the
     network does not know are invalid.
+
+    Parameters
+    ----------
+    model : AffineModel
+    classes : sequence, optional
+        Labels of the classes.
 
     Raises
     ------
@@ -43,8 +50,8 @@ def pmml(model: AffineModel) -> bytes:
         If the model has several outputs that are no softmax, a category cannot be told by
         comparisons, or a name holds characters that XML cannot.
     """
-    model, classes = one_regression(model, "pmml")
-    document = _Document(model, classes)
+    model, named = one_regression(model, "pmml", classes)
+    document = _Document(model, tuple(map(str, named)))
     root = document.build()
     for element in root.iter():
         for text in (*element.attrib.values(), element.text or ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,21 @@ from converter.exports.lookups import Lookup, parts_of
 from converter.model import AffineModel
 
 
-def joblib(model: AffineModel) -> bytes:
+def joblib(model: AffineModel, *, classes: Sequence[Any] = ()) -> bytes:
     """Return the estimator as joblib dumps it; loading it runs whatever code is in the file."""
     import joblib as joblib_
 
     file = io.BytesIO()
-    joblib_.dump(estimator(model), file)
+    joblib_.dump(estimator(model, classes), file)
     return file.getvalue()
 
 
-def estimator(model: AffineModel) -> Any:
+def estimator(model: AffineModel, labels: Sequence[Any] = ()) -> Any:
     """Return an estimator that predicts what the model does.
 
     ``LinearRegression``, ``LogisticRegression`` (its ``predict_proba``; classes are 0 and 1,
-    or what the outputs' names call them) or ``PoissonRegressor``. Where inputs are categories
-    it is the last step of a ``Pipeline`` that encodes the columns of a DataFrame.
+    or `labels`, or what the outputs' names call them) or ``PoissonRegressor``. Where inputs are
+    categories it is the last step of a ``Pipeline`` that encodes the columns of a DataFrame.
 
     Raises
     ------
@@ -39,9 +40,9 @@ def estimator(model: AffineModel) -> Any:
         ("identity", "logit", "softmax", "log"),
         "for which scikit-learn has no estimator: export it as onnx or pmml",
     )
-    classes: tuple[str, ...] = ()
+    classes: tuple[Any, ...] = ()
     if model.link != "identity":
-        model, classes = one_regression(model, "joblib")
+        model, classes = one_regression(model, "joblib", labels)
     numbers, lookups = parts_of(model, "joblib")
     if not lookups:
         return _regression(model, model.coef, model.feature_names, classes)
@@ -68,7 +69,7 @@ def estimator(model: AffineModel) -> Any:
 
 
 def _regression(
-    model: AffineModel, coef: np.ndarray, names: tuple[str, ...], classes: tuple[str, ...]
+    model: AffineModel, coef: np.ndarray, names: tuple[str, ...], classes: tuple[Any, ...]
 ) -> Any:
     """Return an estimator as if it had been fitted."""
     from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor

@@ -301,6 +301,11 @@ class Conversion(Shown):
         return summary_text(self)
 
     @property
+    def classes(self) -> tuple[Any, ...]:
+        """The labels of a response in classes, by their numbers; nothing where they are numbers."""
+        return self._design.labels
+
+    @property
     def folded(self) -> AffineModel:
         """The network in the table's units, its inputs called as the table calls them."""
         return self.model.renamed(self._design.columns)
@@ -318,7 +323,8 @@ class Conversion(Shown):
 
         What a format holds is in `converter.exports.FORMATS`: the regression (``script``,
         ``pickle``, ``json``, ``csv``, ``parquet``, ``npz``, ``latex``, ``markdown``, ``text``), or
-        its predictions alone, by the table's columns and in their units (`folded`).
+        its predictions alone, by the table's columns and in their units (`folded`). Loading a
+        pickle, or joblib's file, runs whatever code is in it.
 
         Parameters
         ----------
