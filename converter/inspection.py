@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from converter.digest import Digest
 from converter.errors import Finding, ModelFileError, Rejected, printable
 from converter.folding import Folded, Settled, fold_network, judge
 from converter.formats import read
-from converter.model import AffineModel
+from converter.model import AffineModel, Source
 from converter.network import Loss, Network, Output
 from converter.variables import element_names
 
@@ -330,7 +330,12 @@ def fold(
         If there is no such output, or the outputs differ in link or family.
     """
     network = read(path, signature)
-    model = _model(network, path, choose(network, output), output)
+    digest = Digest(path)
+    try:
+        model = _model(network, path, choose(network, output), output)
+    finally:
+        sha256 = digest.result()
+    model = replace(model, source=Source(sha256, output, signature))
     if scaler is not None or target_scaler is not None:
         from converter.regression.scaling import scalers_of, unscale
 
@@ -347,7 +352,13 @@ def fold_each(
 
     Outputs may then differ in link and family.
     """
-    return fold_network_each(read(path, signature), path, output)
+    network = read(path, signature)
+    digest = Digest(path)
+    try:
+        models = fold_network_each(network, path, output)
+    finally:
+        sha256 = digest.result()
+    return [replace(one, source=Source(sha256, output, signature)) for one in models]
 
 
 def fold_network_each(

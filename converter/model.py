@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What of which file a model was folded from.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the file as it was then; empty if the model was not read from one.
+    output, signature
+        As they were asked for.
+    """
+
+    sha256: str = ""
+    output: str | int | None = None
+    signature: str | None = None
+
+
 @dataclass(frozen=True)
 class AffineModel:
     """A network folded into ``inverse_link(coef @ x + intercept)``.
@@ -57,6 +74,8 @@ class AffineModel:
     variables : tuple of Variable
         What the columns of `coef` stand for: numbers, and categories with their levels. Empty
         where all are numbers.
+    source : Source
+        What of the file it was folded from.
     """
 
     coef: np.ndarray
@@ -74,6 +93,7 @@ class AffineModel:
     groups: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
+    source: Source = field(default_factory=Source)
 
     @property
     def categorical(self) -> bool:
@@ -331,6 +351,7 @@ class AffineModel:
         return {
             "path": self.path,
             "format": self.format,
+            "sha256": self.source.sha256,
             "link": self.link,
             "family": self.family,
             "loss": None if self.loss is None else str(self.loss),

@@ -77,7 +77,7 @@ def test_a_long_or_hostile_parameter_is_cut(store, tmp_path):
     made = converter.convert(FIXTURES / "longley_linear.keras", table, "TOTEMP", where=where)
     params = store.get_run(made.log_mlflow()).data.params
     assert params["where"] == where[:6000]
-    assert params["data"] == "DataFrame"
+    assert params["data"] == "pandas DataFrame"
     assert json.dumps(params)
 
 

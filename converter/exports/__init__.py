@@ -100,7 +100,7 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
     OSError
         If the file cannot be written.
     """
-    from converter.files import write_atomically
+    from converter.files import refuse_to_overwrite, write_atomically
     from converter.model import AffineModel
 
     # Of the kinds of regressions only the joint one is a mapping; a model needs none of them.
@@ -125,9 +125,19 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
         if chosen.classes and value.classes:
             asked["classes"] = value.classes
         value = value.folded
+    refuse_to_overwrite(path, *_made_from(value))
     content = chosen.write(value, asked)
     write_atomically(path, lambda file: file.write(content))
     return chosen
+
+
+def _made_from(value: Any) -> list[str | None]:
+    """Return the files that a model or a regression was made from."""
+    if hasattr(value, "values") and hasattr(value, "parts"):
+        return [file for one in value.values() for file in _made_from(one)]
+    origin = getattr(value, "origin", None)
+    model = getattr(value, "model", value)
+    return [model.path or None, None if origin is None else origin.path]
 
 
 def format_of(path: str | os.PathLike[str], to: str | None, kind: str = "model") -> Format:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import converter
-from converter.errors import ModelFileError
 
 if TYPE_CHECKING:
     from converter.regression.conversion import Conversion
@@ -73,23 +72,13 @@ def _params(made: Conversion) -> dict[str, Any]:
         "verdict": made.optimality.verdict,
         "model_path": model.path,
         "model_format": model.format,
-        "model_sha256": _sha256(model.path),
+        "model_sha256": model.source.sha256,
         "converter_version": converter.__version__,
     }
     if origin is not None:
         found |= {"data": origin.path or origin.kind, "weights": origin.weights}
         found |= {"where": origin.where, "missing": origin.missing}
     return {key: value for key, value in found.items() if value not in (None, "")}
-
-
-def _sha256(path: str) -> str | None:
-    """Return the digest of the network's file, where it is still there."""
-    from converter.digest import Digest
-
-    try:
-        return Digest(path).result() if path and Path(path).exists() else None
-    except (OSError, ModelFileError):
-        return None
 
 
 def _metrics(made: Conversion) -> dict[str, float]:

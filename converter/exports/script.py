@@ -62,7 +62,7 @@ def _refuse(made: Conversion) -> None:
         raise refusal(
             f"the {origin.values[0]} was given as values; a script names columns of a table"
         )
-    if origin.target is None or origin.kind in ("ndarray", "list", "tuple"):
+    if origin.target is None or origin.kind in ("numpy ndarray", "list", "tuple"):
         raise refusal("the rows were an array without columns' names")
     if made._moments.rank < len(made._params):
         raise refusal(

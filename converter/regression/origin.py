@@ -26,6 +26,8 @@ class Origin:
         Columns that settings of the covariance name.
     values : tuple of str
         The arguments that were given as values, and are columns of no table.
+    stamp : object
+        Sizes and times of the files then; None if there are none.
     """
 
     path: str | None
@@ -36,6 +38,12 @@ class Origin:
     missing: str = "raise"
     cov_columns: Mapping[str, Any] = field(default_factory=dict)
     values: tuple[str, ...] = ()
+    stamp: object = None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the file is what it was, by sizes and times."""
+        return self.stamp is not None and _stamp(self.path) == self.stamp
 
 
 def origin_of(
@@ -57,7 +65,8 @@ def origin_of(
     values += [key for key in ("groups", "time") if key in (cov_kwds or {}) and key not in named]
     return Origin(
         path=path,
-        kind="file" if path is not None else type(data).__name__,
+        kind="file" if path is not None else kind_of(data),
+        stamp=_stamp(path),
         target=str(target) if isinstance(target, (str, int)) else None,
         weights=weights if isinstance(weights, str) else None,
         where=where,
@@ -65,6 +74,24 @@ def origin_of(
         cov_columns=named,
         values=tuple(values),
     )
+
+
+def kind_of(data: Any) -> str:
+    """Return what an object is called, and whose it is."""
+    kind = type(data)
+    home = kind.__module__.split(".")[0]
+    return kind.__name__ if home == "builtins" else f"{home} {kind.__name__}"
+
+
+def _stamp(path: str | None) -> object:
+    from converter.regression.streams.damage import stamp_of
+
+    if path is None:
+        return None
+    if not os.path.isdir(path):
+        return stamp_of([path])
+    files = [os.path.join(place, one) for place, _, names in os.walk(path) for one in names]
+    return sorted(files), stamp_of(sorted(files))
 
 
 def _names(given: Any) -> bool:

@@ -218,7 +218,7 @@ def _apart(one: Streamed, moments: Moments) -> list[int] | None:
     proves that nothing does.
     """
     count = min(_SAMPLE, max(_CELLS // len(one.params), 1))
-    X, y = one.rows.sample(count)
+    X, y, _ = one.rows.sample(count)
     places = separating(one.choice.likelihood, X, y, moments.tangent)
     return places if not places or len(y) == one.rows.count else None
 

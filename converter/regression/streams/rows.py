@@ -175,12 +175,13 @@ class Rows:
         plan = Plan(self.likelihood, params, self._basis, groups=groups)
         return self._seen(params, self._read(plan))
 
-    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return about so many rows, spread over all: regressors and response."""
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return about so many rows, chosen by chance, or all: regressors, response, weights."""
         self.passes += 1
-        task = Sample(self.reader, max(self.count // count, 1))
+        task = Sample(self.reader, count / self.count if self.count >= 2 * count else 1.0)
         found = self.source.reduced(task, self.reader.wanted, self.watch)
-        return np.concatenate(found.X), np.concatenate(found.y)
+        weights = np.concatenate(found.weights) if found.weights else None
+        return np.concatenate(found.X), np.concatenate(found.y), weights
 
     def _seen(self, params: np.ndarray, state: State) -> Seen:
         """Return the state of all rows; read again where its sums are ill-conditioned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -306,36 +307,42 @@ class Pass:
 
 @dataclass
 class _Kept:
-    """Some rows: regressors and response."""
+    """Some rows: regressors, response, and weights where there are any."""
 
     X: list[np.ndarray]
     y: list[np.ndarray]
+    weights: list[np.ndarray]
 
     def merge(self, other: _Kept) -> _Kept:
-        return _Kept(self.X + other.X, self.y + other.y)
+        return _Kept(self.X + other.X, self.y + other.y, self.weights + other.weights)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Keeps some rows, spread over all.
+    """Keeps some rows, chosen by chance: rows may be periodic.
 
     Parameters
     ----------
     reader : Reader
-    every : int
-        Of so many complete rows one is kept.
+    share : float
+        Of the complete rows that is kept; 1 keeps all.
     """
 
     reader: Reader
-    every: int
+    share: float
 
     def __call__(self, tables: Iterator[pa.Table]) -> _Kept:
         """Return the rows that are kept."""
-        found, seen = _Kept([], []), 0
+        found = _Kept([], [], [])
         for table in tables:
             block = self.reader.block(table, Tally())
-            chosen = slice(-seen % self.every, None, self.every)
+            chosen = np.ones(len(block.y), dtype=bool)
+            if self.share < 1.0:
+                # The same rows each time, whichever thread reads them.
+                seed = zlib.crc32(np.ascontiguousarray(block.X).data)
+                chosen = np.random.default_rng(seed).random(len(block.y)) < self.share
             found.X.append(block.X[chosen])
             found.y.append(block.y[chosen])
-            seen += len(block.y)
+            if block.weights is not None:
+                found.weights.append(block.weights[chosen])
         return found
