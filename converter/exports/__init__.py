@@ -104,6 +104,7 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
     from converter.model import AffineModel
 
     # Of the kinds of regressions only the joint one is a mapping; a model needs none of them.
+    refuse_to_overwrite(path, *_made_from(value))
     kind = "model" if isinstance(value, AffineModel) else "regression"
     kind = "several" if isinstance(value, Mapping) else kind
     chosen = format_of(path, to, kind)
@@ -125,7 +126,6 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
         if chosen.classes and value.classes:
             asked["classes"] = value.classes
         value = value.folded
-    refuse_to_overwrite(path, *_made_from(value))
     content = chosen.write(value, asked)
     write_atomically(path, lambda file: file.write(content))
     return chosen
@@ -133,7 +133,7 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
 
 def _made_from(value: Any) -> list[str | None]:
     """Return the files that a model or a regression was made from."""
-    if hasattr(value, "values") and hasattr(value, "parts"):
+    if isinstance(value, Mapping):
         return [file for one in value.values() for file in _made_from(one)]
     origin = getattr(value, "origin", None)
     model = getattr(value, "model", value)

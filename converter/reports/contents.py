@@ -106,13 +106,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an output is computed from; `more` operations are not listed."""
+    """What an output is computed from; `more` operations are not listed.
+
+    `unread` says that the weights of some may be missing, for these are refused.
+    """
 
     name: str
     inputs: list[str]
     operations: list[Part]
     more: int
     stored: list[Stored]
+    unread: bool
+
+    @property
+    def count(self) -> int:
+        """How many operations there are."""
+        return len(self.operations) + self.more
 
     @property
     def numbers(self) -> int:
@@ -266,6 +275,7 @@ def origins_of(seen: Anatomy) -> list[Origin]:
                 operations[:_NAMED],
                 max(len(operations) - _NAMED, 0),
                 list(dict.fromkeys(array for one in origin for array in one.stored)),
+                any(one.kind == "refused" and not one.stored for one in operations),
             )
         )
     return made

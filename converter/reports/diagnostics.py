@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from converter.regression.conversion import Conversion
 
 # Rows of a stream that are looked at, and those that a plot shows.
-_SAMPLE, _SHOWN = 20_000, 2_000
+_SAMPLE, _SHOWN, _TAIL = 20_000, 2_000, 500
 # Groups of a calibration plot, the rows that each has at least, and classes that are shown.
-_GROUPS, _LEAST, _CLASSES = 10, 8, 5
+_GROUPS, _LEAST, CLASSES = 10, 8, 5
 # 97.5 % quantile of the standard normal distribution.
 _Z = 1.959963984540054
 # Numbers of columns up to which all pairs are looked at.
@@ -59,7 +59,7 @@ def observed_of(made: Conversion) -> Observed | None:
         rows = getattr(made, "_rows", None)
         if rows is None or rows.source.stamp != rows.stamp:
             return None
-        X, y = rows.sample(_SAMPLE)
+        X, y, weights = rows.sample(_SAMPLE)
     X = np.asarray(X, dtype=np.float64)
     equations = max(len(made._outcomes), 1)
     eta = X @ np.asarray(made._params, dtype=np.float64).reshape(equations, -1).T
@@ -72,33 +72,49 @@ def observed_of(made: Conversion) -> Observed | None:
 def calibration_of(made: Conversion, rows: Observed) -> list[tuple[str, list[Group]]]:
     """Return what was observed in groups of like predictions; of several classes, for each."""
     if not made._outcomes:
-        share = made.family == "binomial"
-        return [("", _groups(rows.mean[:, 0], rows.y, share))]
-    from converter.regression.design import Design
-
-    labels = [str(one) for one in made._design.labels] if isinstance(made._design, Design) else []
-    first = next((one for one in labels if one not in made._outcomes), "the first class")
-    names = [first, *made._outcomes]
+        interval = wilson if made.family == "binomial" else garwood
+        return [("", _groups(rows.mean[:, 0], rows.y, interval))]
+    names = [str(one) for one in made._design.labels]
+    if len(names) != len(made._outcomes) + 1:
+        first = "0" if made._outcomes == list(map(str, range(1, len(made._outcomes) + 1))) else ""
+        names = [first or "the first class", *made._outcomes]
     return [
-        (name, _groups(rows.mean[:, place], (rows.y == place).astype(float), True))
-        for place, name in enumerate(names[:_CLASSES])
+        (name, _groups(rows.mean[:, place], (rows.y == place).astype(float), wilson))
+        for place, name in enumerate(names[:CLASSES])
     ]
 
 
-def _groups(predicted: np.ndarray, y: np.ndarray, share: bool) -> list[Group]:
-    """Return groups of equally many rows, in the order of the prediction."""
+def _groups(
+    predicted: np.ndarray, y: np.ndarray, interval: Callable[[float, int], tuple[float, float]]
+) -> list[Group]:
+    """Return groups of about equally many rows, in the order of the prediction.
+
+    Rows that are predicted alike are in one group: else their order in the table would decide what
+    is observed.
+    """
     order = np.argsort(predicted, kind="stable")
+    ranked = predicted[order]
     count = int(np.clip(len(y) // _LEAST, 1, _GROUPS))
+    wanted = np.linspace(0, len(y), count + 1)[1:-1].round().astype(int)
+    cuts = np.unique(np.searchsorted(ranked, ranked[wanted]))  # before the first of its kind
     found = []
-    for part in np.array_split(order, count):
+    for part in np.split(order, cuts[cuts > 0]):
         mean = float(y[part].mean())
-        if share:
-            low, high = wilson(mean, len(part))
-        else:
-            error = float(y[part].std(ddof=1)) / len(part) ** 0.5 if len(part) > 1 else 0.0
-            low, high = mean - _Z * error, mean + _Z * error
+        low, high = interval(mean, len(part))
         found.append(Group(float(predicted[part].mean()), mean, low, high, len(part)))
     return found
+
+
+def garwood(mean: float, count: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of the mean of counts that follow Poisson's distribution.
+
+    Garwood, Biometrika 28 (1936) 437-442.
+    """
+    from scipy.special import gammaincinv
+
+    total = mean * count
+    low = float(gammaincinv(total, 0.025)) if total > 0 else 0.0
+    return low / count, float(gammaincinv(total + 1.0, 0.975)) / count
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -127,6 +143,8 @@ class Residuals:
         Lowess (Cleveland, JASA 74, 1979) of the residuals over the fitted values.
     expected, standardised : ndarray, shape (n,)
         Normal quantiles at (i - 3/8) / (n + 1/4) (Blom 1958), and the residuals in their order.
+    moments : (float, float) or None
+        Skewness and excess kurtosis of all rows; None if there are no residuals to speak of.
     """
 
     fitted: np.ndarray
@@ -134,6 +152,7 @@ class Residuals:
     trend: np.ndarray
     expected: np.ndarray
     standardised: np.ndarray
+    moments: tuple[float, float] | None
 
 
 def residuals_of(rows: Observed) -> Residuals:
@@ -144,6 +163,16 @@ def residuals_of(rows: Observed) -> Residuals:
     fitted, residual = rows.mean[:, 0], rows.y - rows.mean[:, 0]
     if rows.weights is not None:
         residual = residual * np.sqrt(rows.weights)
+    count = len(residual)
+    spread = float(residual.std())
+    expected = ndtri((np.arange(1, count + 1) - 0.375) / (count + 0.25))
+    standardised = np.sort(residual - residual.mean()) / (spread or 1.0)
+    skew, excess = float(np.mean(standardised**3)), float(np.mean(standardised**4)) - 3.0
+    if count > _SHOWN:
+        # All of the tails, and of the middle what a line needs.
+        kept = np.unique(np.linspace(0, count - 1, _SHOWN // 2).round().astype(int))
+        kept = np.union1d(kept, [*range(_TAIL), *range(count - _TAIL, count)])
+        expected, standardised = expected[kept], standardised[kept]
     if len(fitted) > _SHOWN:
         chosen = np.random.default_rng(0).choice(len(fitted), _SHOWN, replace=False)
         fitted, residual = fitted[chosen], residual[chosen]
@@ -151,12 +180,8 @@ def residuals_of(rows: Observed) -> Residuals:
     if len(fitted) >= 20 and np.ptp(fitted) > 0:
         trend = lowess(residual, fitted, frac=2 / 3, it=3, delta=0.01 * np.ptp(fitted))
         trend = trend[np.isfinite(trend).all(axis=1)]
-    count = len(residual)
-    expected = ndtri((np.arange(1, count + 1) - 0.375) / (count + 0.25))
-    spread = float(residual.std()) or 1.0
-    return Residuals(
-        fitted, residual, trend, expected, np.sort(residual - residual.mean()) / spread
-    )
+    moments = (skew, excess) if spread > 0 else None
+    return Residuals(fitted, residual, trend, expected, standardised, moments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +196,14 @@ class Dependence:
         Variance inflation factors above 10, the largest first.
     pairs : tuple of (str, str, float)
         Correlations of columns beyond 0.9, the largest first.
+    seen : bool
+        Whether the columns were there to be looked at, and few enough.
     """
 
     condition: float
     inflation: tuple[tuple[str, float], ...]
     pairs: tuple[tuple[str, str, float], ...]
+    seen: bool
 
     @property
     def large(self) -> bool:
@@ -190,29 +218,60 @@ def dependence_of(made: Conversion, rows: Observed | None, most: int = 12) -> De
     """Return how the columns of a conversion depend on each other."""
     inflation: list[tuple[str, float]] = []
     pairs: list[tuple[str, str, float]] = []
-    if rows is not None:
-        start = len(made._terms) - len(made._design.names)
+    start = len(made._terms) - len(made._design.names)
+    seen = rows is not None and rows.X.shape[1] - start <= _PAIRS
+    if rows is not None and seen:
         names, X = made._terms[start:], rows.X[:, start:]
-        X = X - X.mean(axis=0)
-        lengths = np.sqrt((X**2).sum(axis=0))
+        if len(X) > _SAMPLE:
+            X = X[np.random.default_rng(0).choice(len(X), _SAMPLE, replace=False)]
+        centred = X - X.mean(axis=0)
+        # Without an intercept it is not what a column has beside its mean that counts.
+        factors = inflation_of(centred if start else X)
+        inflation = [
+            (names[place], float(factors[place]))
+            for place in np.argsort(-factors)
+            if factors[place] > 10.0
+        ]
+        lengths = np.sqrt((centred**2).sum(axis=0))
         there = np.flatnonzero(lengths > 0)
-        if 1 < len(there) <= _PAIRS:
-            correlation = np.corrcoef(X[:, there].T)
-            factors = np.diag(np.linalg.pinv(correlation))
-            inflation = [
-                (names[there[place]], float(factors[place]))
-                for place in np.argsort(-factors)
-                if factors[place] > 10.0
-            ]
-            upper = np.argwhere(np.triu(np.abs(correlation) > 0.9, 1))
-            pairs = sorted(
-                (
-                    (names[there[i]], names[there[j]], float(correlation[i, j]))
-                    for i, j in upper.tolist()
-                ),
-                key=lambda pair: -abs(pair[2]),
-            )
-    return Dependence(float(made._moments.condition), tuple(inflation[:most]), tuple(pairs[:most]))
+        unit = centred[:, there] / lengths[there]
+        correlation = unit.T @ unit
+        upper = np.argwhere(np.triu(np.abs(correlation) > 0.9, 1)).tolist()
+        pairs = sorted(
+            (
+                (names[there[i]], names[there[j]], float(np.clip(correlation[i, j], -1.0, 1.0)))
+                for i, j in upper
+            ),
+            key=lambda pair: -abs(pair[2]),
+        )
+    condition = float(made._moments.condition)
+    return Dependence(condition, tuple(inflation[:most]), tuple(pairs[:most]), seen)
+
+
+def inflation_of(X: np.ndarray) -> np.ndarray:
+    """Return the factor by which dependence on the others inflates each coefficient's variance.
+
+    The diagonal of the inverse of X'X with columns of length one, by singular values of the columns
+    themselves: products of them would hide what is nearly dependent. Infinite where a column is a
+    combination of the others.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+    """
+    lengths = np.sqrt((X**2).sum(axis=0))
+    factors = np.ones(X.shape[1])
+    there = np.flatnonzero(lengths > 0)
+    if len(there) < 2:
+        return factors
+    triangle = np.linalg.qr(X[:, there] / lengths[there], mode="r")
+    _, sizes, basis = np.linalg.svd(triangle)
+    sizes = np.concatenate([sizes, np.zeros(len(there) - len(sizes))])
+    none = sizes <= sizes[0] * max(X.shape) * np.finfo(float).eps
+    found = ((basis[~none] / sizes[~none, None]) ** 2).sum(axis=0)
+    found[(np.abs(basis[none]) > 1e-8).any(axis=0)] = np.inf
+    factors[there] = found
+    return factors
 
 
 def spread_of(made: Conversion, rows: Observed | None) -> np.ndarray | None:

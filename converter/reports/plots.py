@@ -7,12 +7,13 @@ all colours (Okabe & Ito); marks differ in shape as well.
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -94,7 +95,9 @@ def _drawn(
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+            # Of letters that matplotlib's own font lacks: the reader's has them.
+            warnings.simplefilter("ignore")
             canvas = Figure(figsize=(6.6, height), layout="constrained")
             FigureCanvasSVG(canvas)
             draw(canvas.add_subplot(), *args, **kwargs)
@@ -106,21 +109,32 @@ def _drawn(
 
 
 def _inline(name: str, svg: str) -> str:
-    """Return a drawing as a part of a page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s(?:xmlns(?::xlink)?|version)="[^"]*"', "", svg)
-    svg = svg.replace("xlink:href", "href")
-    for before in ('id="', 'href="#', "url(#"):
-        svg = svg.replace(before, f"{before}{name}-")
-    for variable, colour in _COLOURS.items():
-        svg = svg.replace(colour, f"var(--{variable})")
+    """Return a drawing as a part of a page.
+
+    What is changed are attributes alone: names of terms may look like anything.
+    """
+    root = ElementTree.fromstring(svg[svg.index("<svg") :])
+    for one in root.iter():
+        one.tag = one.tag.rpartition("}")[2]
+        for key in list(one.attrib):
+            value = one.attrib.pop(key)
+            local = key.rpartition("}")[2]
+            if local == "id":
+                value = f"{name}-{value}"
+            elif local == "href":
+                value = f"#{name}-{value[1:]}"
+            elif local in ("style", "clip-path", "fill", "stroke"):
+                value = value.replace("url(#", f"url(#{name}-")
+                for variable, colour in _COLOURS.items():
+                    value = value.replace(colour, f"var(--{variable})")
+            one.set(local, value)
+    for one in root.findall("metadata"):
+        root.remove(one)
     # The page says how wide it is, and what it shows.
-    opening = re.match(r"<svg\b[^>]*>", svg)
-    box = re.search(r'viewBox="[^"]*"', svg)
-    assert opening is not None
-    assert box is not None
-    return f'<svg aria-hidden="true" {box[0]}>{svg[opening.end() :].rstrip()}'
+    box = root.attrib["viewBox"]
+    root.attrib.clear()
+    root.attrib |= {"aria-hidden": "true", "viewBox": box}
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
 def _named(names: Sequence[str]) -> list[str]:
@@ -187,7 +201,7 @@ def coefficients(
             label="optimum",
             **given,
         )
-    axes.set_xlabel(label)
+    _below(axes, label)
     _legend(axes)
 
 
@@ -221,7 +235,7 @@ def drift(axes: Axes, names: Sequence[str], values: np.ndarray, bounds: Sequence
     ticks = [-one for one in reversed(powers)] + [0.0] + powers
     axes.set_xticks(ticks, [f"{one:g}" for one in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("standard errors from the optimum (dotted, dashed: the verdicts' bounds)")
+    _below(axes, "standard errors from the optimum")
 
 
 @_drawn
@@ -295,6 +309,13 @@ def quantiles(axes: Axes, expected: np.ndarray, found: np.ndarray) -> None:
     axes.set_xlabel("quantile of the standard normal distribution")
     axes.set_ylabel("standardised residual")
     _legend(axes)
+
+
+def _below(axes: Axes, label: str) -> None:
+    """Label the axis below in the middle of the figure, where there is room."""
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.supxlabel(label, fontsize=10.0)
 
 
 def _legend(axes: Axes) -> None:

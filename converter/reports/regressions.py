@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _BOUNDS = (0.01, 0.1)
 #: Rows of a table of terms that a page shows.
 MOST = 500
+_GONE = (
+    "The rows were streamed and cannot be read again (their file has changed or is not there, or "
+    "this is a copy of the conversion): what is shown of single rows is missing."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class Regression:
     caveats : list of Told
     dependence : Dependence or None
         None if there are no columns to look at.
+    missing : str
+        Why plots of the rows are missing; empty if they are not.
     """
 
     slug: str
@@ -113,6 +119,7 @@ class Regression:
     figures: list[Figure]
     caveats: list[Told]
     dependence: Dependence | None
+    missing: str = ""
 
 
 def regression_of(made: Conversion, slug: str, name: str, plots: bool = True) -> Regression:
@@ -143,6 +150,7 @@ def regression_of(made: Conversion, slug: str, name: str, plots: bool = True) ->
         figures=_figures(made, rows, terms, slug) if plots else [],
         caveats=[Told(str(one), one.topic, explanation_of(one.topic)) for one in made.caveats],
         dependence=dependence_of(made, rows) if plots else None,
+        missing=_GONE if plots and rows is None else "",
     )
 
 
@@ -150,9 +158,10 @@ def _tests(made: Conversion) -> list[tuple[str, str]]:
     found = made.optimality
     name = "F" if len(found.df) == 2 else "Chi-squared"
     left_out = f" ({made.dropped:,} left out)" if made.dropped else ""
+    drift = "not known" if np.isnan(found.max_drift) else f"{number(found.max_drift, 4)} std errs"
     return [
         ("Verdict", found.verdict),
-        ("Largest drift", f"{number(found.max_drift, 4)} standard errors"),
+        ("Largest drift", drift),
         (f"{name} ({', '.join(map(str, found.df))})", number(found.statistic, 5)),
         ("p-value", number(found.pvalue, 4)),
         ("Rows used", f"{made.nobs:,}{left_out}"),
@@ -195,14 +204,21 @@ def _coefficients(
         return None
     sizes = [abs(terms[place].estimate * spread[place]) for place in moving]
     chosen = [moving[place] for place in shown_terms(sizes, plots.MOST)]
-    text = (
-        "Circles are the network's coefficients, squares those of the optimum, lines their 95 % "
-        "intervals; each is multiplied by the standard deviation of its column, so that units do "
-        "not matter. The intercept is left out."
-    )
+    text = f"Circles are the network's coefficients{_squares(made)}, lines their 95 % intervals; "
+    if rows is None:
+        text += "each is in its own units, for the rows are not there to bring them to one."
+    else:
+        text += (
+            "each is multiplied by the standard deviation of its column, so that units do not "
+            "matter. The intercept is left out."
+        )
     if len(chosen) < len(moving):
         text += f" Shown are the {len(chosen)} largest of {len(moving)}."
     return coefficient_figure([terms[p] for p in chosen], spread[chosen], slug, label, text)
+
+
+def _squares(made: Conversion) -> str:
+    return ", squares those of the optimum" if made._optimum.converged else ""
 
 
 def coefficient_figure(
@@ -277,27 +293,35 @@ def _calibration(made: Conversion, rows: Observed, slug: str) -> Figure:
         f"against the {what} that the network predicts. On the line it is calibrated; of "
         f"{len(groups)} intervals {outside} miss it{_sampled(rows)}."
     )
+    classes = len(made._outcomes) + 1
+    if classes > max(len(series), 2):
+        text += f" Shown are the first {len(series)} of {classes} classes."
     return Figure(svg, "Calibration", text)
 
 
 def _residuals(made: Conversion, rows: Observed, slug: str) -> list[Figure]:
     found = residuals_of(rows)
     many = "" if len(found.fitted) == made.nobs else f" Shown are {len(found.fitted):,} rows."
+    some = f" They are of a sample of {len(rows.y):,} rows." if rows.sampled else ""
     weighted = " (times the square root of their weights)" if rows.weights is not None else ""
+    trend = "A trend that leaves the line of zero says that something is not linear."
+    if made.family == "quantile":
+        trend = "The line that they are on both sides of is the quantile's, not that of the mean."
     first = Figure(
         plots.residuals(f"{slug}-residuals", 3.8, found.fitted, found.residual, found.trend),
         "Residuals against fitted values",
-        f"What the network leaves unexplained{weighted}, against what it predicts. A trend that "
-        f"leaves the line of zero says that something is not linear; a funnel, that the errors are "
-        f"not alike everywhere (then use a robust covariance).{many}",
+        f"What the network leaves unexplained{weighted}, against what it predicts. {trend} A "
+        "funnel says that the errors are not alike everywhere (then use a robust "
+        f"covariance).{many}",
     )
-    skew = float(np.mean(found.standardised**3))
-    excess = float(np.mean(found.standardised**4)) - 3.0
+    if found.moments is None:
+        return [first]
+    skew, excess = found.moments
     second = Figure(
         plots.quantiles(f"{slug}-quantiles", 4.2, found.expected, found.standardised),
         "Normal Q-Q plot of the residuals",
         "Residuals that are normal lie on the line. Skewness "
-        f"{skew:.2g}, excess kurtosis {excess:.2g}; both are 0 of normal ones.{many}",
+        f"{skew:.2g}, excess kurtosis {excess:.2g}; both are 0 of normal ones.{some}",
     )
     return [first, second]
 
