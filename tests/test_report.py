@@ -413,7 +413,7 @@ def test_many_models_are_reported_by_processes(tmp_path):
     assert made.accepted
     pages = [read(one) for one in sorted((tmp_path / "report" / "models").iterdir())]
     keys = [dict(page.tables["The model"])["Key"] for page in pages]
-    assert keys == sorted(str(tmp_path / f"{place}.onnx") for place in range(30))
+    assert sorted(keys) == sorted(str(tmp_path / f"{place}.onnx") for place in range(30))
 
 
 def test_what_is_no_ledger_is_refused(tmp_path):
@@ -424,6 +424,393 @@ def test_what_is_no_ledger_is_refused(tmp_path):
     with pytest.raises(converter.DataError, match="is no ledger"):
         converter.report(tmp_path / "other.sqlite", path=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_model_keeps_its_page_and_pages_of_others_go(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.onnx").write_bytes((FIXTURES / "longley_linear.onnx").read_bytes())
+    batch = converter.batch(tmp_path / "*.onnx", ledger=tmp_path / "l.sqlite", workers=0)
+    batch.report(tmp_path / "report")
+    (tmp_path / "report" / "models" / "notes.html").write_text("mine")
+    before = {one.name for one in (tmp_path / "report" / "models").iterdir()}
+    assert len(before) == 3
+    again = converter.batch(tmp_path / "b.onnx", ledger=tmp_path / "m.sqlite", workers=0)
+    again.report(tmp_path / "report")
+    after = {one.name for one in (tmp_path / "report" / "models").iterdir()}
+    assert len(after) == 2
+    assert after < before
+    assert "notes.html" in after
+
+
+def test_an_index_of_somebody_else_is_left_alone(ledger, tmp_path):
+    (tmp_path / "index.html").write_text("<p>mine</p>")
+    with pytest.raises(converter.DataError, match="no index that converter wrote"):
+        converter.report(ledger[0] / "l.sqlite", path=tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("findings", one) for one in ("3", "null", '"x"', "[1]", '[{"a": 1}]', "{", "[" * 9999)),
+        *(("options", one) for one in ("[]", "3", '"x"', "{")),
+        *(("labels", one) for one in ("[]", "null", "{")),
+        *(("nobs", one) for one in ("many", b"\xff")),
+        ("status", "well"),
+        ("status", b"\xff\xfe"),
+        ("seconds", "soon"),
+        ("sha256", b"abc"),
+    ],
+)
+def test_a_damaged_record_costs_its_own_page_alone(ledger, tmp_path, column, value):
+    import shutil
+    import sqlite3
+
+    path = tmp_path / "l.sqlite"
+    shutil.copy(ledger[0] / "l.sqlite", path)
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE model SET {column} = ? WHERE key LIKE '%diabetes_deep.onnx'", (value,))
+    made = converter.report(path, path=tmp_path / "report")
+    assert made.pages == 6
+    index = read(made.path)
+    (rows,) = [t for name, t in index.tables.items() if name.startswith("One row a model")]
+    told = next(row for row in rows if row[0].endswith("diabetes_deep.onnx"))
+    assert f"{column} holds what no ledger has" in told[-1]
+    assert sum("holds what no ledger has" in row[-1] for row in rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("DROP TABLE caveat", "the table caveat lacks columns"),
+        ("ALTER TABLE model DROP COLUMN seconds", "the table model lacks columns"),
+        (
+            "DROP TABLE run; CREATE VIEW run AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT"
+            " id + 1 FROM n) SELECT * FROM n",
+            "the table run lacks columns",
+        ),
+        ("PRAGMA user_version = 99", "is a ledger of version 99"),
+    ],
+)
+def test_a_ledger_that_is_no_whole_one_is_refused(ledger, tmp_path, script, sentence):
+    import shutil
+    import sqlite3
+
+    path = tmp_path / "l.sqlite"
+    shutil.copy(ledger[0] / "l.sqlite", path)
+    with sqlite3.connect(path) as db:
+        db.executescript(script)
+    with pytest.raises(converter.DataError, match=sentence):
+        converter.report(path, path=tmp_path / "report")
+
+
+def test_a_ledger_is_only_read(ledger, tmp_path):
+    import shutil
+
+    path = tmp_path / "sub" / "l.sqlite"
+    path.parent.mkdir()
+    shutil.copy(ledger[0] / "l.sqlite", path)
+    before = path.read_bytes()
+    converter.report(path, path=tmp_path / "report")
+    assert path.read_bytes() == before
+
+
+def test_labels_of_a_manifest_do_not_pass_for_facts(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        f"model,SHA-256,File\n{FIXTURES / 'longley_linear.onnx'},abc,elsewhere\n"
+    )
+    batch = converter.batch(tmp_path / "m.csv", ledger=tmp_path / "l.sqlite", workers=0)
+    batch.report(tmp_path / "report")
+    (path,) = (tmp_path / "report" / "models").iterdir()
+    page = read(path)
+    facts = [row for row in page.tables["The model"] if row[0] in ("SHA-256", "File")]
+    assert len(facts) == 2
+    assert dict(page.tables["Labels, as the batch's manifest has them"]) == {
+        "SHA-256": "abc",
+        "File": "elsewhere",
+    }
+
+
+# What a conversion's report is about --------------------------------------------------------------
+
+
+def two_outputs(path):
+    """Save a network of an affine output and one that is none."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["a"], name="well"),
+            helper.make_node("Relu", ["a"], ["b"], name="bent"),
+        ],
+        "two",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [None, 2])],
+        [
+            helper.make_tensor_value_info("a", TensorProto.DOUBLE, [None, 1]),
+            helper.make_tensor_value_info("b", TensorProto.DOUBLE, [None, 1]),
+        ],
+        [numpy_helper.from_array(np.array([[1.0], [2.0]]), "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def rows_for(path, seed=0, count=50):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(count, 2))
+    y = X @ [1.0, 2.0] + rng.normal(size=count)
+    np.savetxt(path, np.column_stack([X, y]), delimiter=",", header="p,q,y", comments="")
+    return path
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_report_is_about_the_output_that_was_converted(tmp_path, folded):
+    model, data = two_outputs(tmp_path / "two.onnx"), rows_for(tmp_path / "d.csv")
+    if folded:
+        made = converter.convert(converter.fold(model, output="a"), data, "y")
+    else:
+        made = converter.convert(model, data, "y", output="a")
+    written = made.report(tmp_path / "r.html", verify=True)
+    assert written.accepted
+    assert written.agrees
+    page = read(tmp_path / "r.html")
+    assert [row[0] for row in page.tables["Outputs"][1:]] == ["a"]
+
+
+@pytest.mark.parametrize("change", ["another", "garbage", "folder", "gone"])
+def test_a_file_that_changed_is_not_passed_off_as_what_was_converted(tmp_path, change):
+    model, data = tmp_path / "m.onnx", rows_for(tmp_path / "d.csv")
+    two_outputs(model)
+    made = converter.convert(model, data, "y", output="a")
+    then = hashlib.sha256(model.read_bytes()).hexdigest()
+    model.unlink()
+    if change == "another":
+        model.write_bytes((FIXTURES / "diabetes_relu.onnx").read_bytes())
+    elif change == "garbage":
+        model.write_bytes(b"nothing")
+    elif change == "folder":
+        model.mkdir()
+    rows_for(data, seed=1)
+    written = made.report(tmp_path / "r.html")
+    assert written.accepted
+    page = read(tmp_path / "r.html")
+    facts = dict(page.tables["Files, and what read them"])
+    assert facts["Model's SHA-256 when it was folded"] == then
+    assert "Model's SHA-256" not in facts
+    assert "has changed since" in facts["Data's file"]
+    assert "Data's SHA-256" not in facts
+    with pytest.raises(ValueError, match="has changed since it was folded"):
+        made.report(tmp_path / "r.html", verify=True)
+
+
+@pytest.mark.parametrize("which", ["model", "data", "link"])
+def test_nothing_is_written_over_what_it_is_made_from(tmp_path, which):
+    model, data = two_outputs(tmp_path / "m.onnx"), rows_for(tmp_path / "d.csv")
+    (tmp_path / "link.html").symlink_to(model)
+    target = {"model": model, "data": data, "link": tmp_path / "link.html"}[which]
+    before = model.read_bytes(), data.read_bytes()
+    for write in (
+        lambda: converter.report(model, data, "y", path=target, output="a"),
+        lambda: converter.convert(model, data, "y", output="a").report(target),
+        lambda: converter.convert(model, data, "y", output="a").export(target, "csv"),
+    ):
+        with pytest.raises(ValueError, match="written over what it is made from"):
+            write()
+    with pytest.raises(ValueError, match="written over what it is made from"):
+        converter.fold(model, output="a").export(model, "json")
+    assert (model.read_bytes(), data.read_bytes()) == before
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real.html").write_text("before")
+    (tmp_path / "link.html").symlink_to(tmp_path / "real.html")
+    converter.report(RELU, path=tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "real.html").read_text().startswith("<!DOCTYPE html>")
+    with pytest.raises(OSError, match="Is a directory"):
+        converter.report(RELU, path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "target", "options", "sentence"),
+    [
+        ("nowhere.csv", "y", {}, "nowhere.csv"),
+        (DATA, "nothing", {}, "has no column 'nothing'"),
+        (DATA, "progression", {"famly": "poisson"}, "no argument famly"),
+    ],
+)
+def test_a_refused_model_does_not_excuse_what_is_asked(tmp_path, data, target, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        converter.report(RELU, data, target, path=tmp_path / "r.html", **options)
+
+
+@pytest.mark.parametrize("target", ["array", "mapping", "list"])
+def test_an_approximation_takes_targets_of_every_form(tmp_path, target):
+    import pandas as pd
+
+    table = pd.read_csv(DATA)
+    given = {
+        "array": table.pop("progression").to_numpy() if target == "array" else None,
+        "mapping": {"units/offset": "progression"},
+        "list": ["progression"],
+    }[target]
+    converter.report(RELU, table, given, path=tmp_path / "r.html", verify=True)
+    page = read(tmp_path / "r.html")
+    shown = dict(page.tables["Best affine approximation of units/offset"])
+    assert float(shown["R2 of the approximation"]) == pytest.approx(0.856945, abs=1e-6)
+
+
+def test_many_outputs_share_a_page(tmp_path):
+    from models import affine
+
+    rng = np.random.default_rng(0)
+    model = affine(rng.normal(size=(45, 2)), np.zeros(45))
+    X = rng.normal(size=(30, 2))
+    Y = model.predict(X) + rng.normal(size=(30, 45))
+    made = converter.convert(model, {"a": X[:, 0], "b": X[:, 1]}, list(Y.T))
+    made.report(tmp_path / "m.html")
+    page = read(tmp_path / "m.html")
+    assert len([one for one in page.all("div") if one.get("role") == "img"]) == 12 * 4
+    others = page.tables["Outputs that have no section of their own here"]
+    assert [row[0] for row in others[1:]] == [f"y[{place}]" for place in range(40, 45)]
+    assert float(others[1][2]) == pytest.approx(made["y[40]"].optimality.max_drift, rel=1e-3)
+
+
+# What plots say ---------------------------------------------------------------------------------
+
+
+def calibration(made, path):
+    made.report(path)
+    labels = [one.get("aria-label", "") for one in read(path).all("div")]
+    (text,) = [label for label in labels if label.startswith("Calibration")]
+    return re.search(r"of (\d+) intervals (\d+) miss it", text).groups()
+
+
+def test_rows_that_are_predicted_alike_are_one_group(tmp_path):
+    from models import affine
+
+    # A table of two by two, sorted by its outcome, with the network at the optimum.
+    x = np.repeat([0.0, 0.0, 1.0, 1.0], [150, 350, 300, 200])
+    y = np.repeat([1.0, 0.0, 1.0, 0.0], [150, 350, 300, 200])
+    order = np.argsort(y, kind="stable")
+    slope = np.log(1.5) - np.log(3 / 7)
+    model = affine([slope], np.log(3 / 7), link="logit", family="binomial")
+    made = converter.convert(model, {"x": x[order], "y": y[order]}, "y")
+    assert calibration(made, tmp_path / "c.html") == ("2", "0")
+
+
+def test_counts_have_intervals_of_counts(tmp_path):
+    from models import affine
+    from scipy import stats
+
+    from converter.reports.diagnostics import garwood
+
+    # Halves of quantiles of chi-squared on 2 k and 2 k + 2: of 7 counts 2.814 to 14.423.
+    low, high = stats.chi2.ppf(0.025, 14) / 2, stats.chi2.ppf(0.975, 16) / 2
+    np.testing.assert_allclose((low, high), (2.814, 14.423), atol=5e-4)
+    np.testing.assert_allclose(garwood(7 / 20, 20), (low / 20, high / 20), rtol=1e-12)
+    np.testing.assert_allclose(garwood(0.0, 20), (0.0, -np.log(0.025) / 20), rtol=1e-12)
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=400)
+    y = rng.poisson(np.exp(-4 + 0.5 * x)).astype(float)
+    first = converter.convert(
+        affine([0.5], -4.0, link="log", family="poisson"), {"x": x, "y": y}, "y"
+    )
+    intervals, missed = calibration(first, tmp_path / "c.html")
+    assert intervals == "10"
+    assert int(missed) <= 1
+
+
+def test_a_sample_of_a_stream_is_no_comb(tmp_path):
+    import pandas as pd
+    from models import affine
+
+    rng = np.random.default_rng(0)
+    count = 50_000
+    probability = np.where(np.arange(count) % 2, 0.8, 0.2)
+    table = pd.DataFrame({"x": rng.normal(size=count)})
+    table["y"] = (rng.random(count) < probability).astype(float)
+    table.to_parquet(tmp_path / "d.parquet")
+    model = affine([0.0], link="logit", family="binomial")
+    made = converter.convert(model, tmp_path / "d.parquet", "y", memory=0)
+    assert int(calibration(made, tmp_path / "c.html")[1]) <= 1
+
+
+def test_weights_are_seen_in_streams_too(tmp_path):
+    import pandas as pd
+    from models import affine
+
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"x": rng.normal(size=300), "w": rng.uniform(0.1, 9.0, size=300)})
+    table["y"] = 2 * table.x + rng.normal(size=300) / np.sqrt(table.w)
+    table.to_parquet(tmp_path / "d.parquet")
+    said = []
+    for memory in (None, 0):
+        made = converter.convert(
+            affine([2.0], 0.0), tmp_path / "d.parquet", "y", weights="w", memory=memory
+        )
+        made.report(tmp_path / "w.html")
+        labels = [one.get("aria-label", "") for one in read(tmp_path / "w.html").all("div")]
+        said.append([one for one in labels if one.startswith(("Residuals", "Normal"))])
+    assert said[0] == said[1]
+    assert "square root of their weights" in said[0][0]
+
+
+def test_residuals_are_described_by_all_of_them(tmp_path):
+    from models import affine
+    from scipy import stats
+
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=6000)
+    y = x + rng.standard_t(3, size=6000)
+    made = converter.convert(affine([1.0], 0.0), {"x": x, "y": y}, "y")
+    made.report(tmp_path / "q.html")
+    labels = [one.get("aria-label", "") for one in read(tmp_path / "q.html").all("div")]
+    (text,) = [one for one in labels if one.startswith("Normal")]
+    left = y - made.model.predict(x[:, None]).ravel()
+    skew, excess = re.search(r"Skewness (\S+), excess kurtosis (\S+);", text).groups()
+    assert float(skew) == pytest.approx(stats.skew(left), rel=0.06)
+    assert float(excess) == pytest.approx(stats.kurtosis(left), rel=0.06)
+
+
+def test_inflation_is_statsmodels_and_infinite_where_columns_depend():
+    from statsmodels.stats.outliers_influence import variance_inflation_factor
+
+    from converter.reports.diagnostics import inflation_of
+
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(200, 3))
+    X = np.column_stack([X, X[:, 0] + X[:, 1] + 0.01 * rng.normal(size=200)])
+    design = np.column_stack([np.ones(200), X])
+    expected = [variance_inflation_factor(design, place) for place in range(1, 5)]
+    np.testing.assert_allclose(inflation_of(X - X.mean(axis=0)), expected, rtol=1e-6)
+    # Without an intercept: what the inverse of X'X has beside that of its diagonal.
+    moved = X + 5.0
+    plain = np.diag(np.linalg.inv(moved.T @ moved)) * (moved**2).sum(axis=0)
+    np.testing.assert_allclose(inflation_of(moved), plain, rtol=1e-6)
+    exact = np.column_stack([X[:, :3], X[:, 0] + X[:, 1]])
+    assert np.isinf(inflation_of(exact)[[0, 1, 3]]).all()
+    assert np.isfinite(inflation_of(exact)[2])
+    nearly = np.column_stack([X[:, :2], X[:, 0] + 1e-8 * X[:, 2]])
+    assert inflation_of(nearly)[0] == pytest.approx(1e16, rel=0.5)
+
+
+NAMES = (' version="', ' xmlns="', 'id="a', "#010206", 'a version="1" b', "url(#x)", 'href="#a')
+
+
+def test_names_in_a_plot_are_what_they_are(tmp_path):
+    from models import affine
+
+    rng = np.random.default_rng(0)
+    table = {name: rng.normal(size=40) for name in (*NAMES, "\u65e5\u672c\u8a9e", "$x^2$")}
+    table["y"] = rng.normal(size=40)
+    names = [name for name in table if name != "y"]
+    with pytest.MonkeyPatch.context():
+        made = converter.convert(affine(np.ones(len(names)), 0.0, names=names), table, "y")
+        made.report(tmp_path / "n.html")
+    page = read(tmp_path / "n.html")
+    drawn = [word.strip() for word in page.words]
+    for name in names:
+        # In two plots and two tables.
+        assert drawn.count(name.strip()) >= 4, name
 
 
 # What pages are made of -------------------------------------------------------------------------
@@ -438,6 +825,81 @@ def test_a_part_is_drawn_below_what_it_reads():
         ends = [path for path in row.paths if path.endswith(f"{row.x:g} 50") or "V50" in path]
         assert len(ends) >= bool(part.sources)
         assert 0 < row.x < row.width
+
+
+def drawn(tmp_path, nodes, constants=(), output="y"):
+    """Return what the parts of a network of two inputs are, by name and operation."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [None, 2])],
+        [helper.make_tensor_value_info(output, TensorProto.DOUBLE, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants],
+    )
+    path = tmp_path / "d.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return [(part.name, part.operation, part.kind) for part in anatomy(path).parts[1:-1]]
+
+
+def test_parts_are_not_told_apart_by_their_names(tmp_path):
+    node = helper.make_node
+    assert drawn(
+        tmp_path,
+        [node("MatMul", ["x", "w"], ["h"], name="n"), node("Relu", ["h"], ["y"], name="n")],
+        [("w", np.ones((2, 1)))],
+    ) == [("n", "MatMul", "affine"), ("n", "Relu", "refused")]
+    twins = [
+        node("Relu", ["x"], ["a"], name="r"),
+        node("Neg", ["x"], ["b"], name="n"),
+        node("Relu", ["b"], ["c"], name="r"),
+        node("Add", ["a", "c"], ["y"], name="s"),
+    ]
+    assert [kind for _, _, kind in drawn(tmp_path, twins)] == [
+        *("refused", "affine", "refused", "after")
+    ]
+
+
+def test_a_misplaced_link_is_where_a_network_stops_being_affine(tmp_path):
+    node = helper.make_node
+    found = drawn(
+        tmp_path,
+        [
+            node("Sigmoid", ["x"], ["h"], name="s"),
+            node("Neg", ["h"], ["k"], name="n"),
+            node("MatMul", ["k", "w"], ["y"], name="m"),
+        ],
+        [("w", np.ones((2, 1)))],
+    )
+    assert found == [("s", "Sigmoid", "refused"), ("n", "Neg", "after"), ("m", "MatMul", "after")]
+
+
+def test_what_a_loop_holds_stands_at_the_loop(tmp_path):
+    node = helper.make_node
+    body = helper.make_graph(
+        [
+            node("Identity", ["go"], ["still"], name="keep"),
+            node("Relu", ["state"], ["next"], name="first"),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.DOUBLE, [None, 2]),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.DOUBLE, [None, 2]),
+        ],
+    )
+    found = drawn(
+        tmp_path,
+        [
+            node("Neg", ["x"], ["h"], name="first"),
+            node("Loop", ["count", "", "h"], ["y"], name="loop", body=body),
+        ],
+        [("count", np.array(2))],
+    )
+    assert found == [("first", "Neg", "affine"), ("loop", "Loop", "refused")]
 
 
 def test_long_networks_are_shown_in_part(tmp_path):

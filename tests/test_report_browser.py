@@ -98,11 +98,16 @@ def _violations(page) -> list[str]:
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
 @pytest.mark.parametrize("kind", ["regression", "logistic", "refused", "evil"])
-def test_a_page_is_accessible_by_day_and_at_night(browser, pages, kind, scheme):
+def test_a_page_is_accessible_by_day_and_at_night(browser, pages, kind, scheme, width):
     # axe is put into the page, which the page's own policy would forbid.
-    context = browser.new_context(offline=True, color_scheme=scheme, bypass_csp=True)
+    context = browser.new_context(
+        offline=True,
+        color_scheme=scheme,
+        bypass_csp=True,
+        viewport={"width": width, "height": 800},
+    )
     page = context.new_page()
     page.goto(pages[kind].as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -157,9 +162,27 @@ def test_headings_and_tables_are_there_for_a_screen_reader(visit, pages):
     assert page.get_by_role("img").count() == 4
 
 
-def test_a_page_prints(visit, pages):
+def test_a_page_prints_whole(visit, pages):
     page = visit(pages["regression"])
     assert page.pdf(format="A4").startswith(b"%PDF")
+    page.emulate_media(media="print")
+    # What is folded away on a screen is on paper.
+    assert page.get_by_text("L1 and L2 penalties move the minimum towards zero.").first.is_visible()
+    assert page.get_by_role("table", name="Weights and constants of the file").is_visible()
+
+
+def test_labels_of_axes_are_inside_their_plots(visit, pages):
+    page = visit(pages["regression"])
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
+            const box = svg.getBoundingClientRect();
+            return [...svg.querySelectorAll('text')].filter(text => {
+                const own = text.getBoundingClientRect();
+                return own.left < box.left - 1 || own.right > box.right + 1;
+            }).map(text => text.textContent);
+        })"""
+    )
+    assert outside == []
 
 
 def test_a_name_that_is_a_script_does_nothing(visit, pages):

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from converter.batches.plan import Job
 from converter.batches.work import FAILED, GLANCE, REGRESSION, REJECTED, Outcome
@@ -77,6 +78,9 @@ class Ledger:
     ----------
     path : path-like
         Made if it is not there.
+    readonly : bool
+        It is there, and nothing of it is written, not even the files beside it that SQLite keeps;
+        it may be a stranger's.
 
     Raises
     ------
@@ -84,9 +88,12 @@ class Ledger:
         If the file is something else, or of another version.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], *, readonly: bool = False) -> None:
+        self.path, self.readonly = Path(path), readonly
         shown = printable(str(path))
+        if readonly:
+            self._open_to_read(shown)
+            return
         if not str(path) or str(path).startswith((":memory:", "file:")):
             raise ValueError(f"ledger must be the path of a file, not {str(path)!r}")
         try:
@@ -114,6 +121,44 @@ class Ledger:
         }
         self._run = 0
 
+    def _open_to_read(self, shown: str) -> None:
+        """Open the file to be read, and see that its tables are tables, and whole."""
+        url = f"file:{quote(os.path.abspath(self.path))}?mode=ro"
+        # A journal beside it cannot be opened where nothing can be written; then nobody writes.
+        for extra in ("", "&immutable=1"):
+            try:
+                self._db = sqlite3.connect(
+                    url + extra, isolation_level=None, timeout=30.0, uri=True
+                )
+                self._db.text_factory = lambda text: text.decode("utf-8", "replace")
+                self._db.execute("PRAGMA trusted_schema = OFF")
+                magic = self._db.execute("PRAGMA application_id").fetchone()[0]
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                kinds = self._db.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+                break
+            except sqlite3.Error as error:
+                failure = error
+        else:
+            raise DataError(f"{shown}: cannot be read as a ledger: {failure}")
+        if magic != _MAGIC or version != SCHEMA:
+            what = f"is a ledger of version {version}" if magic == _MAGIC else "is no ledger"
+            raise DataError(f"{shown}: {what}")
+        there = {
+            name
+            for kind, name, sql in kinds
+            if kind == "table" and str(sql).upper().startswith("CREATE TABLE")
+        }
+        with sqlite3.connect(":memory:") as whole:
+            whole.executescript(_TABLES)
+            for name in self._names:
+                own = {row[1] for row in whole.execute(f"PRAGMA table_info({name})")}
+                found = {row[1] for row in self._db.execute(f"PRAGMA table_info({name})")}
+                if name not in there or not own <= found:
+                    raise DataError(f"{shown}: is no whole ledger: the table {name} lacks columns")
+        whole.close()
+
+    _names = ("run", "model", "regression", "coefficient", "caveat", "failure")
+
     def _create(self) -> None:
         """Make the tables, unless another run did so in between."""
         self._db.execute("BEGIN IMMEDIATE")
@@ -124,7 +169,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; what belongs to it only while it is open is folded into it."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if not self.readonly:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     def begin(self, jobs: int, request: Mapping[str, Any]) -> None:
@@ -238,11 +284,15 @@ class Ledger:
             The column that they are in the order of.
         """
         chosen = "" if key is None else " WHERE key = ?"
-        cursor = self._db.execute(
-            f"SELECT * FROM {table}{chosen} ORDER BY {order}", () if key is None else (key,)
-        )
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        try:
+            cursor = self._db.execute(
+                f"SELECT * FROM {table}{chosen} ORDER BY {order}", () if key is None else (key,)
+            )
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.Error as error:
+            shown = printable(str(self.path))
+            raise DataError(f"{shown}: the table {table} cannot be read: {error}") from None
 
     def frame(self, name: str) -> Any:
         """Return a table of `EXPORTS` as a pandas DataFrame."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,8 +57,8 @@ class Part:
     kind : str
         ``input``; ``constant`` (no input has a part in it), ``affine``, ``link`` (a known function
         of an affine value), ``decision`` (a label chosen by one); ``refused`` (not affine),
-        ``after`` (computed from what was refused), ``idle`` (not affine, but nothing of it reaches
-        an output); ``unseen`` (the trace did not get there); ``output`` or ``label`` (an output
+        ``after`` (computed from what was refused), ``idle`` (not affine, but no output depends on
+        its value); ``unseen`` (the trace did not get there); ``output`` or ``label`` (an output
         that holds labels and was set aside).
     shapes : tuple of str
         Of what it made, ``n x 3`` for rows of three numbers.
@@ -157,8 +157,13 @@ class _Seen:
         self.made.setdefault(id(node), {})[rows] = [
             (_kind(one), _shape(one)) for one in results if one is not None
         ]
+        graphs = any(isinstance(value, Graph) for value in node.attributes.values())
+        # What a branch or a loop found lies behind its results.
         self.own[id(node)] = tuple(
-            finding for one in results if isinstance(one, Opaque) for finding in one.own
+            finding
+            for one in results
+            if isinstance(one, Opaque)
+            for finding in (one.findings if graphs else one.own)
         )
 
     def kind(self, node: Node) -> str:
@@ -229,76 +234,115 @@ def _parts(
     verdicts: Sequence[Settled | tuple[Finding, ...]],
     seen: _Seen,
 ) -> tuple[Part, ...]:
-    findings = list(
-        dict.fromkeys(f for one in verdicts if not isinstance(one, Settled) for f in one)
-    )
-    taken = _Findings(findings)
     digests = _Digests(network)
     parts: list[Part] = []
     makers: dict[str, int] = {}
     needed = _needed(network, outputs)
     for one in network.inputs:
         makers[one.name] = len(parts)
-        shape = [] if one.shape is None else [_declared(one.shape)]
-        found = taken.of("input", one.name)
-        kind = "refused" if found else "input"
-        parts.append(Part(one.name, one.dtype, kind, tuple(shape), findings=found, input=True))
+        shape = () if one.shape is None else (_declared(one.shape),)
+        parts.append(Part(one.name, one.dtype, "input", shape, input=True))
     for node in needed:
-        own = seen.own.get(id(node), ())
-        found = taken.of(node.name, node.name) + taken.among(own)
-        for inner in _inside(node):
-            found += taken.of(inner, inner)
-        kind = seen.kind(node)
         sources = tuple(sorted({makers[name] for name in _reads(node) if name in makers}))
-        if found:
-            kind = "refused"
-        elif kind == "opaque":
-            after = any(parts[place].kind in ("refused", "after") for place in sources)
-            kind = "after" if after else "idle"
         for name in node.outputs:
             makers[name] = len(parts)
-        parts.append(
-            Part(
-                node.name,
-                node.operation,
-                kind,
-                seen.shapes(node),
-                sources,
-                digests.of(node),
-                found,
-            )
-        )
+        made = seen.kind(node), seen.shapes(node), sources, digests.of(node)
+        parts.append(Part(node.name, node.operation, *made))
     for output, verdict in zip(outputs, verdicts, strict=True):
-        found = () if isinstance(verdict, Settled) else taken.of("output", output.name)
-        kind = "label" if verdict == () else "refused" if found else "output"
         link = verdict.link if isinstance(verdict, Settled) else ""
         sources = (makers[output.edge],) if output.edge in makers else ()
-        parts.append(Part(output.name, link, kind, (), sources, (), found, output=True))
-    return tuple(parts)
+        kind = "label" if verdict == () else "output"
+        parts.append(Part(output.name, link, kind, (), sources, output=True))
+    places = {id(node): place for place, node in enumerate(needed, len(network.inputs))}
+    where = _Where(parts, verdicts)
+    for node in needed:
+        where.found(places[id(node)], seen.own.get(id(node), ()), _inside(node))
+    where.rest()
+    return _judged(parts, where.places, where.refused)
 
 
-class _Findings:
-    """Findings, each of which is shown at one part."""
+def _judged(
+    parts: Sequence[Part], places: Mapping[int, list[Finding]], refused: Container[int]
+) -> tuple[Part, ...]:
+    """Return the parts with what was found at them, and what that makes of those behind."""
+    made: list[Part] = []
+    for place, part in enumerate(parts):
+        kind, found = part.kind, tuple(places.get(place, ()))
+        behind = any(made[source].kind in ("refused", "after") for source in part.sources)
+        if found:
+            kind = "refused"
+        elif behind and (place in refused or kind in ("opaque", "link", "decision", "affine")):
+            kind = "after"
+        elif kind == "opaque":
+            kind = "idle"
+        made.append(replace(part, kind=kind, findings=found))
+    return tuple(made)
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
-        self.left = list(findings)
 
-    def of(self, operation: str, name: str) -> tuple[Finding, ...]:
-        """Take those of an input or output (by what they call themselves) or of a node's name."""
-        special = operation in ("input", "output")
-        found = tuple(
-            one
-            for one in self.left
-            if one.node == name and (one.operation == operation or not special) and name
-        )
-        self.left = [one for one in self.left if one not in found]
-        return found
+class _Where:
+    """Where findings stand in a drawing: at the operation that they are about.
 
-    def among(self, own: Sequence[Finding]) -> tuple[Finding, ...]:
-        """Take those that were found where they have no other place to stand."""
-        found = tuple(one for one in self.left if one in own and not one.node)
-        self.left = [one for one in self.left if one not in found]
-        return found
+    Names do not tell operations apart; what a trace made of each does. A finding that a later
+    operation brought to light (a sigmoid is only known to be misplaced when its result is used)
+    stands at the operation that it names, if that leads there, and not to an output that is well.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], verdicts: Sequence[Settled | tuple[Finding, ...]]
+    ) -> None:
+        self.parts = parts
+        first = len(parts) - len(verdicts)
+        self.refused = {
+            first + number: one
+            for number, one in enumerate(verdicts)
+            if not isinstance(one, Settled) and one
+        }
+        well = [n for n in range(first, len(parts)) if n not in self.refused]
+        self.fine = self._before(well)
+        self.wanted = dict.fromkeys(f for found in self.refused.values() for f in found)
+        self.places: dict[int, list[Finding]] = {}
+
+    def _before(self, ends: Iterable[int]) -> set[int]:
+        """Return the places that some are computed from, and these."""
+        wanted = set(ends)
+        for place in range(len(self.parts) - 1, -1, -1):
+            if place in wanted:
+                wanted.update(self.parts[place].sources)
+        return wanted
+
+    def found(self, place: int, own: Sequence[Finding], inside: Sequence[str]) -> None:
+        """Put what an operation's trace found."""
+        for finding in dict.fromkeys(own):
+            if finding not in self.wanted:
+                continue
+            at = place
+            if finding.node not in (self.parts[place].name, "", *inside):
+                named = self._named(finding, self._before([place]) - self.fine)
+                at = place if named is None else named
+            self._put(at, finding)
+
+    def rest(self) -> None:
+        """Put what no operation's trace found: about inputs, outputs, and links at the end."""
+        placed = {finding for several in self.places.values() for finding in several}
+        for finding in self.wanted:
+            if finding in placed:
+                continue
+            ends = [end for end, found in self.refused.items() if finding in found]
+            named = self._named(finding, self._before(ends))
+            self._put(ends[0] if named is None else named, finding)
+
+    def _named(self, finding: Finding, among: Iterable[int]) -> int | None:
+        """Return the last part of a name; rather one that is a link than another."""
+        found = [one for one in among if self.parts[one].name == finding.node]
+        if finding.operation in ("input", "output"):
+            found = [one for one in found if getattr(self.parts[one], finding.operation)]
+        linked = [one for one in found if self.parts[one].kind in ("link", "decision")]
+        return max(linked or found, default=None)
+
+    def _put(self, place: int, finding: Finding) -> None:
+        several = self.places.setdefault(place, [])
+        if finding not in several:
+            several.append(finding)
 
 
 def _inside(node: Node) -> list[str]:

@@ -108,14 +108,15 @@ def approximate(
     elements = _elements(network)
     X = _rows(network, elements, data, target, features, where, weights)
     given = X if scaler is None else _scaled(network, elements, X, scaler)
+    terms, regressors = _regressors(network, elements, X)
     made, version = [], ""
     for output in choose(network, None):
         if output.name not in names:
             continue
         grid = _split(network, given)
         version, found = computed(network, path, output, grid, batched=True)
-        made += _fitted(output.name, X, found.reshape(len(X), -1).astype(np.float64))
-    return Approximations(version, len(X), tuple(elements), tuple(made))
+        made += _fitted(output.name, regressors, found.reshape(len(X), -1).astype(np.float64))
+    return Approximations(version, len(X), tuple(terms), tuple(made))
 
 
 def _own(one: Input) -> tuple[int, ...]:
@@ -156,6 +157,33 @@ def _model(network: Network, elements: Sequence[str], scale: np.ndarray) -> Affi
     )
 
 
+def targets_in(target: Any) -> list[Any]:
+    """Return the targets that are given, names or places of columns, or values."""
+    if isinstance(target, Mapping):
+        return list(target.values())
+    return list(target) if isinstance(target, (list, tuple)) else [target]
+
+
+def check_table(data: Any, target: Any, where: str | None) -> None:
+    """Refuse a table that cannot be read, or lacks a target.
+
+    Raises
+    ------
+    DataError
+    """
+    from converter.regression.streams.files import source_of
+    from converter.regression.tables import listed, load
+
+    source = source_of(data)
+    names = load(data, where).names if source is None else list(source.schema.names)
+    for one in targets_in(target):
+        if isinstance(one, str) and one not in names:
+            raise DataError(
+                f"{printable(str(data)) if isinstance(data, (str, os.PathLike)) else 'the table'}: "
+                f"has no column {one!r}; it has {listed(names)}"
+            )
+
+
 def _rows(
     network: Network,
     elements: Sequence[str],
@@ -170,21 +198,80 @@ def _rows(
     from converter.regression.tables import load
 
     table = load(data, where)
-    targets = [target] if isinstance(target, (str, int)) else list(target or ())
-    others = [one for one in targets if isinstance(one, str) and one in table.names]
+    others = []
+    for one in targets_in(target):
+        if isinstance(one, (int, np.integer)) and not table.named:
+            others.append(table.names[int(one)])
+        elif isinstance(one, str) and one in table.names:
+            others.append(one)
     model = _model(network, elements, np.eye(len(elements)))
     beside = weights if isinstance(weights, str) else None
     chosen, _ = roles_of(model, table, features, None, beside, others)
     X = np.column_stack([table.numbers(name) for name in chosen])
     X = X[np.isfinite(X).all(axis=1)]
-    if len(X) <= len(elements) + 1:
-        raise DataError(
-            f"{table.source}: {len(X)} complete rows are too few to approximate a function of "
-            f"{len(elements)} inputs"
-        )
     if len(X) > _ROWS:
         X = X[np.sort(np.random.default_rng(0).choice(len(X), _ROWS, replace=False))]
     return X
+
+
+def _coded(network: Network) -> set[str]:
+    """Return the inputs that the network looks up: codes, which are no numbers."""
+    coded: set[str] = set()
+    edges = {one.name: one.name for one in network.inputs}
+    for node in network.nodes:
+        read = {edges[name] for name in node.inputs if name in edges}
+        if node.operation in _LOOKUPS:
+            coded |= read
+        elif node.operation in _PASSED_ON:
+            edges |= {name: one for name in node.outputs for one in read}
+    return coded
+
+
+# Operations that look their input up, and those that leave a code what it is.
+_LOOKUPS = frozenset(
+    {
+        *("Embedding", "CategoryEncoding", "IntegerLookup", "Hashing", "OneHot", "Gather"),
+        *("GatherV2", "ResourceGather", "EmbeddingLookup"),
+    }
+)
+_PASSED_ON = frozenset({"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+# Levels that a code may have, to be told apart on these rows.
+_LEVELS = 200
+
+
+def _regressors(
+    network: Network, elements: Sequence[str], X: np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """Return the regressors of an approximation: numbers as they are, codes as indicators.
+
+    Raises
+    ------
+    DataError
+        If a code has too many levels, or there are too few rows.
+    """
+    coded = _coded(network)
+    inputs = [one.name for one in network.inputs for _ in element_names(one.name, _own(one))]
+    terms: list[str] = []
+    columns: list[np.ndarray] = []
+    for name, owner, column in zip(elements, inputs, X.T, strict=True):
+        if owner not in coded:
+            terms.append(name)
+            columns.append(column)
+            continue
+        levels = np.unique(column)
+        if len(levels) > _LEVELS:
+            raise DataError(
+                f"the input {printable(name)!r} is a code of {len(levels)} levels on these rows, "
+                "too many to tell apart"
+            )
+        for level in levels[1:]:
+            terms.append(f"C({name})[{level:g}]")
+            columns.append((column == level).astype(np.float64))
+    if len(X) <= len(terms) + 1:
+        raise DataError(
+            f"{len(X)} complete rows are too few to approximate a function of {len(terms)} terms"
+        )
+    return terms, np.column_stack(columns) if columns else np.zeros((len(X), 0))
 
 
 def _scaled(network: Network, elements: list[str], X: np.ndarray, scaler: Any) -> np.ndarray:

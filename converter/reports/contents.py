@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Rows of a table of coefficients, outputs side by side, parts named in a list, that a page shows.
 _TERMS, _SIDE, _NAMED = 300, 8, 200
+# Verdicts on outputs that stand at the top of a page.
+_SAID = 6
 
 #: What the parts of a drawing are, in words; see `converter.reports.anatomy.Part`.
 KINDS = {
@@ -36,10 +38,10 @@ KINDS = {
     "constant": "constant",
     "affine": "affine",
     "link": "a link of an affine value",
-    "decision": "a decision on a probability",
+    "decision": "a decision",
     "refused": "not affine",
     "after": "computed from what is not affine",
-    "idle": "not affine, but reaches no output",
+    "idle": "not affine, but no output depends on its value",
     "unseen": "not reached",
 }
 _WELL = ("optimum", "close", "consistent")
@@ -129,6 +131,16 @@ class Origin:
         return sum(int(np.prod(one.shape)) for one in self.stored)
 
 
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An output that has no section of its own."""
+
+    name: str
+    verdict: str
+    max_drift: float
+    pvalue: float
+
+
 Facts = list[tuple[str, str]]
 
 
@@ -148,6 +160,10 @@ class Page:
     notes : list of str
     findings : list of Finding
     regressions : list of Regression
+    others : list of Other
+        Outputs beyond those that have sections.
+    labels : list of (str, str)
+        What a manifest says of the model.
     tables : list of Table
         Coefficients, where there are no regressions to show them.
     seen : Anatomy or None
@@ -168,6 +184,8 @@ class Page:
     notes: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     regressions: list[Regression] = field(default_factory=list)
+    others: list[Other] = field(default_factory=list)
+    labels: Facts = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     seen: Anatomy | None = None
     verified: Verification | None = None
@@ -219,6 +237,7 @@ class Page:
             (one.slug, f"The regression of {one.name}" if one.name else "The regression")
             for one in self.regressions
         ]
+        contents += [("others", "Other outputs")] * bool(self.others)
         contents += [("coefficients", "Coefficients")] * bool(self.tables)
         contents += [("network", "The network")] * (self.seen is not None)
         return [*contents, ("evidence", "Evidence"), ("provenance", "Provenance")]
@@ -228,14 +247,20 @@ class Page:
         """How the verdict is coloured; numbers that may not be believed are in between."""
         if not self.accepted or (self.verified is not None and not self.verified.agrees):
             return "bad"
-        return "good" if all(one.verdict in _WELL for one in self.regressions) else "doubt"
+        verdicts = [one.verdict for one in self.regressions]
+        verdicts += [one.verdict for one in self.others]
+        return "good" if all(one in _WELL for one in verdicts) else "doubt"
 
     @property
     def sentences(self) -> list[str]:
         """What is said below the verdict."""
         said = [
-            f"{one.name}: {one.sentence}" if one.name else one.sentence for one in self.regressions
+            f"{one.name}: {one.sentence}" if one.name else one.sentence
+            for one in self.regressions[:_SAID]
         ]
+        more = len(self.regressions) + len(self.others) - len(said)
+        if more:
+            said.append(f"And {more} more outputs, below.")
         if self.verified is not None:
             said.append(f"{str(self.verified)[0].upper()}{str(self.verified)[1:]}.")
         return said

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +20,7 @@ from converter.batches.ledger import Ledger
 from converter.batches.pool import ready, spawning
 from converter.batches.progress import Progress
 from converter.batches.work import FAILED, REGRESSION, REJECTED
-from converter.errors import DataError, Finding, ModelFileError, printable
+from converter.errors import DataError, ModelFileError, printable
 from converter.files import write_atomically
 from converter.inspection import inspect
 from converter.reports.anatomy import anatomy
@@ -32,6 +34,7 @@ from converter.reports.contents import (
     titled,
     verdict_of,
 )
+from converter.reports.entries import VERDICTS, Entry, Row, entry_of, targets_of
 from converter.reports.page import number, render
 from converter.reports.provenance import now
 
@@ -40,19 +43,9 @@ _SQLITE = b"SQLite format 3\0"
 _FEW, _CHUNK = 24, 8
 # Files of an index: the pages of its models.
 _FOLDER = "models"
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Everything that a ledger holds of one model."""
-
-    model: Row
-    regressions: list[Row]
-    coefficients: list[Row]
-    caveats: list[Row]
-    failure: Row | None
+_OWN = re.compile(r"[0-9a-f]{16}\.html")
+# By what an index of ours is known, and where in it that stands.
+_GENERATOR, _HEAD = b'name="generator" content="converter ', 4096
 
 
 def is_ledger(path: Any) -> bool:
@@ -100,15 +93,16 @@ def report_ledger(
     """
     if not is_ledger(ledger):
         raise DataError(f"{printable(str(ledger))}: is no ledger")
-    book = Ledger(ledger)
+    book = Ledger(ledger, readonly=True)
     try:
         models = book.rows("model", order="key")
         runs = book.rows("run", order="id")
         if not models:
             raise DataError(f"{printable(str(ledger))}: holds no models yet")
         place = Path(folder)
+        _check_folder(place)
         (place / _FOLDER).mkdir(parents=True, exist_ok=True)
-        entries = (_entry(book, row) for row in models)
+        entries = (entry_of(book, row) for row in models)
         lines = []
         with Progress(len(models), not quiet) as progress:
             for line in _written(entries, place, len(models), workers):
@@ -119,27 +113,32 @@ def report_ledger(
     verdict = _verdict_on(lines)
     text = _index(Path(ledger), lines, runs, verdict)
     write_atomically(place / "index.html", lambda file: file.write(text.encode("utf-8", "replace")))
+    written = {line["page"] for line in lines}
+    for page in (place / _FOLDER).glob("*.html"):
+        if _OWN.fullmatch(page.name) and f"{_FOLDER}/{page.name}" not in written:
+            page.unlink()  # of a model that is in the ledger no more
     accepted = all(line["status"] == REGRESSION for line in lines)
     return Report(place / "index.html", accepted, verdict, None, 1 + len(lines))
 
 
-def _entry(book: Ledger, model: Row) -> Entry:
-    key = model["key"]
-    failures = book.rows("failure", key)
-    return Entry(
-        model,
-        book.rows("regression", key),
-        book.rows("coefficient", key, order="rowid"),
-        book.rows("caveat", key, order="rowid"),
-        failures[0] if failures else None,
-    )
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder whose index is none of ours."""
+    index = folder / "index.html"
+    try:
+        text = index.read_bytes()[:_HEAD] if index.exists() else _GENERATOR
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(index)) from None
+    if _GENERATOR not in text:
+        raise DataError(
+            f"{printable(str(index))}: is no index that converter wrote; name another folder"
+        )
 
 
 def _written(
     entries: Iterator[Entry], folder: Path, count: int, workers: int | None
 ) -> Iterator[Row]:
     """Write the pages; yield their lines of the index, in order."""
-    jobs = ((number, entry, folder) for number, entry in enumerate(entries, 1))
+    jobs = ((entry, folder) for entry in entries)
     if count <= _FEW or workers == 0:
         yield from map(_write, jobs)
         return
@@ -168,14 +167,16 @@ def _chunks(jobs: Iterator[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _write_all(jobs: Sequence[tuple[int, Entry, Path]]) -> list[Row]:
+def _write_all(jobs: Sequence[tuple[Entry, Path]]) -> list[Row]:
     return list(map(_write, jobs))
 
 
-def _write(job: tuple[int, Entry, Path]) -> Row:
+def _write(job: tuple[Entry, Path]) -> Row:
     """Write the page of a model; return its line of the index."""
-    place, entry, folder = job
-    name = f"{_FOLDER}/{place:06d}.html"
+    entry, folder = job
+    # The same model has the same page, whatever others there are.
+    digest = hashlib.sha256(entry.key.encode("utf-8", "surrogatepass")).hexdigest()
+    name = f"{_FOLDER}/{digest[:16]}.html"
     page_of(entry).write(folder / name, back="../index.html")
     return _line(entry, name)
 
@@ -183,22 +184,22 @@ def _write(job: tuple[int, Entry, Path]) -> Row:
 def page_of(entry: Entry) -> Page:
     """Return the page about a model of a ledger."""
     model = entry.model
-    findings = [Finding(**one) for one in json.loads(model["findings"] or "[]")]
     page = Page(
-        title=titled(model["key"]),
-        verdict=_verdict(entry, findings),
-        accepted=model["status"] == REGRESSION,
+        title=titled(entry.key),
+        verdict=_verdict(entry),
+        accepted=entry.status == REGRESSION,
         about=_about(model),
-        findings=findings,
+        labels=[(str(name), str(value)) for name, value in entry.labels.items()],
+        findings=entry.findings,
         unverified="The network was not run: a batch compares no model with its runtime.",
         unapproximated="Not measured: a report of the model by itself does that (--verify).",
         provenance=_provenance(entry),
     )
-    if model["status"] == REGRESSION:
+    if entry.status == REGRESSION:
         kind = model["verdict"] or ""
         page.outputs = [
             Outcome(
-                name or titled(model["key"]),
+                name or titled(entry.key),
                 kind,
                 one.get("link") or model["link"] or "",
                 one.get("family") or model["family"] or "",
@@ -206,7 +207,7 @@ def page_of(entry: Entry) -> Page:
             )
             for name, one in _outputs(entry).items()
         ]
-    _draw(page, model)
+    _draw(page, entry)
     if entry.regressions:
         from converter.reports.recorded import regressions_of
 
@@ -225,7 +226,7 @@ def _outputs(entry: Entry) -> dict[str, Row]:
     return {one["output"]: {} for one in entry.coefficients}
 
 
-def _verdict(entry: Entry, findings: Sequence[Finding]) -> str:
+def _verdict(entry: Entry) -> str:
     model = entry.model
     if entry.failure is not None:
         return f"Nothing was found out: {entry.failure['sentence']}"
@@ -233,15 +234,21 @@ def _verdict(entry: Entry, findings: Sequence[Finding]) -> str:
         (one.get("link") or model["link"] or "", one.get("family") or model["family"] or "")
         for one in _outputs(entry).values()
     ]
-    return verdict_of(kinds or [(model["link"] or "", model["family"] or "")], findings)
+    return verdict_of(kinds or [(model["link"] or "", model["family"] or "")], entry.findings)
 
 
-def _draw(page: Page, model: Row) -> None:
+def _draw(page: Page, entry: Entry) -> None:
     """Draw the network, where its file is there and what it was."""
-    path, options = model["model"], json.loads(model["options"] or "{}")
-    if model["status"] == FAILED or not os.path.exists(path):
+    model, path = entry.model, entry.model["model"]
+    if entry.status == FAILED:
         return
-    chosen = {"output": options.get("output"), "signature": options.get("signature")}
+    if not os.path.exists(path):
+        page.notes.append(
+            "The network's file is not where the batch found it (seen from the folder in which "
+            "this report was written): its network is not drawn."
+        )
+        return
+    chosen: Row = {name: entry.options.get(name) for name in ("output", "signature")}
     try:
         found = inspect(path, **chosen)
         if found.sha256 != model["sha256"]:
@@ -263,8 +270,7 @@ def _about(model: Row) -> Facts:
         for name in ("Inputs", "Outputs")
         if model[name.lower()] is not None
     ]
-    labels = json.loads(model["labels"] or "{}")
-    return facts + [(str(name), str(value)) for name, value in labels.items()]
+    return facts
 
 
 def _provenance(entry: Entry) -> Facts:
@@ -272,23 +278,15 @@ def _provenance(entry: Entry) -> Facts:
     facts = [("Model", model["model"]), ("Model's SHA-256", model["sha256"] or "not known")]
     if model["data"]:
         facts += [("Data", model["data"]), ("Data's SHA-256", model["data_sha256"] or "not known")]
-        facts += [("Target", ", ".join(_listed(model["target"])))]
+        facts += [("Target", ", ".join(targets_of(entry)))]
     facts += [("Rows chosen by", model["filter"])] if model["filter"] else []
-    options = json.loads(model["options"] or "{}")
-    facts += [("Options", json.dumps(options))] if options else []
-    facts += [("Found by run", str(model["run"])), ("Found on", model["finished"])]
+    facts += [("Options", json.dumps(entry.options))] if entry.options else []
+    facts += [("Found by run", str(model["run"])), ("Found on", str(model["finished"]))]
     if model["seconds"] is not None:
         facts.append(("Seconds", number(model["seconds"], 3)))
     if entry.failure is not None and entry.failure["detail"]:
         facts.append(("Details of the failure", entry.failure["detail"]))
     return [*facts, ("Report made on", now())]
-
-
-def _listed(target: str | None) -> list[str]:
-    found = json.loads(target or "[]")
-    if isinstance(found, dict):
-        return [f"{key}: {value}" for key, value in found.items()]
-    return list(map(str, found)) if isinstance(found, list) else [str(found)]
 
 
 def _tables(entry: Entry) -> list[Table]:
@@ -329,30 +327,31 @@ _COLUMNS = (
     ("Caveats", "number"),
     ("What is in the way", "text"),
 )
-_ORDER = ("", "optimum", "consistent", "close", "not at the optimum", "contradicted")
 
 
 def _line(entry: Entry, page: str) -> Row:
     """Return a model's line of the index; of several outputs the worst."""
     model, found = entry.model, entry.regressions
-    worst = max((one["verdict"] or "" for one in found), key=lambda v: _ORDER.index(v), default="")
+    worst = max(
+        (one["verdict"] or "" for one in found), key=lambda v: VERDICTS.index(v), default=""
+    )
     drift = max((one["max_drift"] for one in found if one["max_drift"] is not None), default=None)
     pvalue = min((p for one in found if (p := one["optimality_p_value"]) is not None), default=None)
     square = min((r for one in found if (r := _square(one)) is not None), default=None)
     kinds = {(one["link"], one["family"]) for one in found} or {(model["link"], model["family"])}
     said = " and ".join(f"{family}, {link}" for link, family in sorted(kinds, key=str) if family)
     why = entry.failure["sentence"] if entry.failure else ""
-    findings = json.loads(model["findings"] or "[]")
-    if findings:
-        why = f"{findings[0]['node']} {findings[0]['operation']}: {findings[0]['reason']}"
-        why += f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    if entry.findings:
+        first = entry.findings[0]
+        why = f"{first.node} {first.operation}: {first.reason}"
+        why += f" (and {len(entry.findings) - 1} more)" if len(entry.findings) > 1 else ""
     return {
-        "key": model["key"],
+        "key": entry.key,
         "page": page,
-        "status": model["status"],
+        "status": entry.status,
         "verdict": worst,
         "cells": [
-            Cell(model["status"]),
+            Cell(entry.status),
             Cell(said),
             _count(model["nobs"]),
             Cell(worst),
@@ -396,5 +395,5 @@ def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row], verdict: str
         rows=lines,
         runs=runs,
         statuses=sorted({line["status"] for line in lines}),
-        verdicts=sorted(verdicts, key=_ORDER.index),
+        verdicts=sorted(verdicts, key=VERDICTS.index),
     )

@@ -37,11 +37,10 @@ class Source:
 
 def source_of(data: Any) -> Source:
     """Return what is known of a table or a model that was given."""
-    if isinstance(data, str) and data.endswith(" in memory"):
-        return Source(data)
     if not isinstance(data, (str, os.PathLike)):
-        kind = type(data)
-        return Source(f"{kind.__module__.split('.')[0]} {kind.__name__} in memory")
+        from converter.regression.origin import kind_of
+
+        return Source(f"{kind_of(data)} in memory")
     path = Path(data)
     if not path.exists():
         return Source(str(data))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _BOUNDS = (0.01, 0.1)
 #: Rows of a table of terms that a page shows.
 MOST = 500
+# Numbers that an axis can show.
+_LARGEST = 1e100
 _GONE = (
     "The rows were streamed and cannot be read again (their file has changed or is not there, or "
     "this is a copy of the conversion): what is shown of single rows is missing."
@@ -76,7 +78,7 @@ class Told:
     explanation: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Regression:
     """One conversion as a report shows it.
 
@@ -246,7 +248,9 @@ def coefficient_figure(
             for one in terms
         ]
     )
-    table = np.where(np.isfinite(table), table, np.nan) * factors[:, None]
+    with np.errstate(all="ignore"):
+        table = table * factors[:, None]
+    table = np.where(np.abs(table) < _LARGEST, table, np.nan)
     svg = plots.coefficients(
         f"{slug}-coefficients",
         plots.height_of(len(terms)),
@@ -259,7 +263,7 @@ def coefficient_figure(
 
 def drift_figure(terms: list[Term], slug: str) -> Figure | None:
     """Return the plot of the drifts; None if not all of them are numbers."""
-    finite = [one for one in terms if np.isfinite(one.drift)]
+    finite = [one for one in terms if abs(one.drift) < _LARGEST]
     if not finite or len(finite) < len(terms):
         return None
     chosen = [finite[place] for place in shown_terms([one.drift for one in finite], plots.MOST)]

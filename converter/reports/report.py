@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from inspect import signature as signature_of
 from typing import TYPE_CHECKING, Any
 
+from converter.digest import Digest
 from converter.errors import Rejected
+from converter.files import refuse_to_overwrite
 from converter.inspection import Inspection, fold_each, inspect
 from converter.reports.anatomy import Anatomy, anatomy
+from converter.reports.approximation import check_table, targets_in
 from converter.reports.contents import (
     Facts,
+    Other,
     Page,
     Report,
     about,
@@ -38,6 +43,8 @@ _NO_DATA = (
 )
 # Arguments of `convert` that choose and scale the rows of an approximation.
 _ROWS = ("features", "where", "weights")
+# Outputs of one network that a page has plots of, and those that it has sections for.
+_PLOTTED, _SECTIONS = 12, 40
 
 
 def report(
@@ -106,18 +113,25 @@ def report(
     if is_ledger(model):
         given = {"data": data, "target": target, "output": output, "signature": signature}
         given |= {"verify": verify or None, "scaler": scaler, "target_scaler": target_scaler}
-        idle = [name for name, value in (given | options).items() if value is not None]
-        if idle:
-            raise ValueError(f"{', '.join(idle)}: of no use with a ledger, which has its own")
+        if options or any(value is not None for value in given.values()):
+            raise ValueError(
+                f"{os.fspath(model)}: is a ledger, which has its own data and options: give neither"
+            )
         return report_ledger(model, path, quiet=quiet)
+    refuse_to_overwrite(path, model, data)
     if (data is None) != (target is None):
         raise ValueError("data and target belong together: give both, or neither")
     if data is None and options:
         raise ValueError(f"{', '.join(options)}: only of use with data and target")
+    strange = [name for name in options if name not in _convert_arguments()]
+    if strange:
+        raise ValueError(f"convert has no argument {', '.join(strange)}")
     found = inspect(model, output=output, signature=signature)
     page = page_of(found, anatomy(model, output, signature))
     if found.verdict == "rejected":
         page.unverified = "There is no folded model to compare with the network."
+        if data is not None:
+            check_table(data, target, options.get("where"))
         if verify and data is not None:
             used = {name: options[name] for name in _ROWS if name in options}
             _approximate(page, found, data, target, signature=signature, scaler=scaler, **used)
@@ -146,29 +160,49 @@ def report_of(
 ) -> Report:
     """Write the report of a conversion; see `report`.
 
-    What the model's file says is read again; where it is no longer there (or was never a file), the
-    page does without.
+    What the model's file says is read again; where it is no longer there, has another digest, or
+    was never a file, the page does without.
     """
-    file = next(iter(_parts(made).values())).model.path
+    first = next(iter(_parts(made).values()))
+    file, source = first.model.path, first.model.source
+    refuse_to_overwrite(path, file, None if first.origin is None else first.origin.path)
     found = None
-    if file and os.path.exists(file):
-        found = inspect(file)
-        page = page_of(found, anatomy(file))
+    if source.sha256 and Digest(file).result() == source.sha256:
+        chosen: dict[str, Any] = {"output": source.output, "signature": source.signature}
+        found = inspect(file, **chosen)
+        page = page_of(found, anatomy(file, **chosen))
     else:
         page = page_without_file(made)
     show(page, made)
     if verify:
         if found is None:
-            raise ValueError("there is no file to run: this model was not read from one")
-        _compare(page, file, None, None, points)
-    origin = next(iter(_parts(made).values())).origin
-    rows: Facts = []
-    if origin is not None:
-        targets = [one.origin.target for one in _parts(made).values() if one.origin is not None]
-        data = origin.path if origin.path is not None else f"{origin.kind} in memory"
-        rows = _rows_of(data, [one for one in targets if one], {"where": origin.where})
-    page.provenance = _provenance(found, page.seen, rows, "")
+            raise ValueError(
+                f"{file or 'the model'}: there is no file to run: it is not there, or has changed "
+                "since it was folded"
+            )
+        _compare(page, file, source.output, source.signature, points)
+    page.provenance = _provenance(found, page.seen, _origin(made), "")
+    if found is None and file:
+        then = [("Model's SHA-256 when it was folded", source.sha256)] * bool(source.sha256)
+        page.provenance = [("Model", file), *then, *page.provenance]
     return page.write(path)
+
+
+def _origin(made: Conversion | JointConversion) -> Facts:
+    """Return where the rows of a conversion came from."""
+    origins = [one.origin for one in _parts(made).values() if one.origin is not None]
+    if not origins:
+        return []
+    first = origins[0]
+    if first.path is None:
+        facts = [("Data", f"{first.kind} in memory")]
+    elif first.unchanged:
+        facts = _rows_of(first.path, (), {})
+    else:
+        facts = [("Data", str(first.path)), ("Data's file", "has changed since it was converted")]
+    targets = [str(one.target) for one in origins if one.target is not None]
+    facts += [("Target", ", ".join(targets))] * bool(targets)
+    return facts + [("Rows", str(first.where))] * bool(first.where)
 
 
 def _unscaled(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineModel:
@@ -191,7 +225,10 @@ def page_without_file(made: Conversion | JointConversion) -> Page:
         about=[("Model", models[0].path or "folded in memory")],
         outputs=named,
         notes=list(models[0].notes),
-        unverified="The network's file is not there: nothing can be compared with it.",
+        unverified=(
+            "The network's file is not there, or has changed since it was folded: it is not drawn, "
+            "and nothing can be compared with it."
+        ),
     )
 
 
@@ -223,10 +260,18 @@ def show(page: Page, made: Conversion | JointConversion, plots: bool = True) -> 
     """Put conversions of the model on a page, with plots or without."""
     from converter.reports.regressions import regression_of
 
+    parts = list(_parts(made).items())
     page.regressions = [
-        regression_of(one, f"r{place}", name, plots)
-        for place, (name, one) in enumerate(_parts(made).items())
+        regression_of(one, f"r{place}", name, plots and place < _PLOTTED)
+        for place, (name, one) in enumerate(parts[:_SECTIONS])
     ]
+    page.others = [
+        Other(name, one.optimality.verdict, one.optimality.max_drift, one.optimality.pvalue)
+        for name, one in parts[_SECTIONS:]
+    ]
+    if plots:
+        for one in page.regressions[_PLOTTED:]:
+            one.missing = f"Plots are drawn of the first {_PLOTTED} outputs."
 
 
 def _compare(
@@ -260,6 +305,12 @@ def _approximate(
         page.unapproximated = f"Not measured: {error}"
 
 
+def _convert_arguments() -> Mapping[str, Any]:
+    from converter.regression.convert import convert
+
+    return signature_of(convert).parameters
+
+
 def _rows_of(data: Any, target: Any, options: Mapping[str, Any]) -> Facts:
     """Return what is known of where the rows came from."""
     if data is None:
@@ -268,11 +319,9 @@ def _rows_of(data: Any, target: Any, options: Mapping[str, Any]) -> Facts:
     facts = [("Data", source.name)]
     if source.sha256:
         facts += [("Data's SHA-256", source.sha256), ("Data's size", size(source.size))]
-    targets = target.values() if isinstance(target, Mapping) else target
-    named = [targets] if isinstance(targets, str) else targets
-    if isinstance(named, (list, tuple)) and all(isinstance(one, str) for one in named):
-        facts += [("Target", ", ".join(named))]
-    return facts + [(name, str(options[name])) for name in ("where",) if options.get(name)]
+    named = [str(one) for one in targets_in(target) if isinstance(one, (str, int))]
+    facts += [("Target", ", ".join(named))] * bool(named)
+    return facts + [("Rows", str(options.get("where")))] * bool(options.get("where"))
 
 
 def _provenance(found: Inspection | None, seen: Anatomy | None, rows: Facts, command: str) -> Facts:
