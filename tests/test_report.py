@@ -175,6 +175,18 @@ def test_a_scaler_is_folded_into_what_a_report_shows(tmp_path):
     assert [float(row[1]) for row in rows[1:]] == expected.coef[0].tolist()
 
 
+def test_the_verdict_names_the_regression_that_was_asked_for(tmp_path):
+    made = converter.report(
+        FIXTURES / "diabetes_deep.onnx",
+        DATA,
+        "progression",
+        family="quantile:0.5",
+        path=tmp_path / "q.html",
+    )
+    assert made.verdict == "This network is a quantile regression."
+    assert "QuantReg Regression Results" in read(tmp_path / "q.html").tables
+
+
 def test_caveats_are_explained(tmp_path):
     path = tmp_path / "c.html"
     conversion = converter.convert(FIXTURES / "diabetes_l2.keras", DATA, "progression")

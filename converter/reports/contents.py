@@ -342,6 +342,8 @@ def outcome_of(model: AffineModel) -> Outcome:
 
 _WORDS = {
     ("identity", "gaussian"): "a linear regression",
+    ("identity", "quantile"): "a quantile regression",
+    ("identity", "huber"): "a linear regression by Huber's loss",
     ("identity", "binomial"): "a logistic regression (its output is the logit)",
     ("identity", "multinomial"): "a multinomial logistic regression (its outputs are the logits)",
     ("logit", "binomial"): "a logistic regression",

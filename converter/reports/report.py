@@ -261,6 +261,7 @@ def show(page: Page, made: Conversion | JointConversion, plots: bool = True) -> 
     from converter.reports.regressions import regression_of
 
     parts = list(_parts(made).items())
+    page.verdict = verdict_of([(one.model.link, one.family) for _, one in parts], ())
     page.regressions = [
         regression_of(one, f"r{place}", name, plots and place < _PLOTTED)
         for place, (name, one) in enumerate(parts[:_SECTIONS])
