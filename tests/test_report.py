@@ -14,9 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from pages import read
 
 import converter
-from converter.reports.anatomy import anatomy, digest_of
+from converter.reports.anatomy import anatomy
 from converter.reports.diagnostics import wilson
 from converter.reports.lanes import rows_of
+from converter.reports.stored import digest_of
 
 DATA, RELU = FIXTURES / "diabetes.csv", FIXTURES / "diabetes_relu.onnx"
 

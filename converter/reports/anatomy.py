@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,37 +13,13 @@ from converter.folding import Settled, judge
 from converter.formats import read
 from converter.inspection import choose
 from converter.network import Graph, Network, Node, Output
+from converter.reports.places import Places, judged
+from converter.reports.stored import Digests, Stored, read_by
 from converter.tracing.affine import Affine
 from converter.tracing.items import Items
 from converter.tracing.linked import Decided, Linked
 from converter.tracing.opaque import Opaque
 from converter.tracing.step import Value
-
-# Numbers whose digest is taken at a time.
-_CHUNK = 1 << 22
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An array of numbers in the file.
-
-    Parameters
-    ----------
-    name : str
-        Of the constant, or layer and role.
-    shape : tuple of int
-    dtype : str
-    sha256 : str
-        Of its elements in row-major order, little-endian.
-    frozen : bool
-        Whether the file says that training did not change it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    sha256: str
-    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +209,7 @@ def _parts(
     verdicts: Sequence[Settled | tuple[Finding, ...]],
     seen: _Seen,
 ) -> tuple[Part, ...]:
-    digests = _Digests(network)
+    digests = Digests(network)
     parts: list[Part] = []
     makers: dict[str, int] = {}
     needed = _needed(network, outputs)
@@ -243,7 +218,7 @@ def _parts(
         shape = () if one.shape is None else (_declared(one.shape),)
         parts.append(Part(one.name, one.dtype, "input", shape, input=True))
     for node in needed:
-        sources = tuple(sorted({makers[name] for name in _reads(node) if name in makers}))
+        sources = tuple(sorted({makers[name] for name in read_by(node) if name in makers}))
         for name in node.outputs:
             makers[name] = len(parts)
         made = seen.kind(node), seen.shapes(node), sources, digests.of(node)
@@ -254,95 +229,11 @@ def _parts(
         kind = "label" if verdict == () else "output"
         parts.append(Part(output.name, link, kind, (), sources, output=True))
     places = {id(node): place for place, node in enumerate(needed, len(network.inputs))}
-    where = _Where(parts, verdicts)
+    where = Places(parts, verdicts)
     for node in needed:
         where.found(places[id(node)], seen.own.get(id(node), ()), _inside(node))
     where.rest()
-    return _judged(parts, where.places, where.refused)
-
-
-def _judged(
-    parts: Sequence[Part], places: Mapping[int, list[Finding]], refused: Container[int]
-) -> tuple[Part, ...]:
-    """Return the parts with what was found at them, and what that makes of those behind."""
-    made: list[Part] = []
-    for place, part in enumerate(parts):
-        kind, found = part.kind, tuple(places.get(place, ()))
-        behind = any(made[source].kind in ("refused", "after") for source in part.sources)
-        if found:
-            kind = "refused"
-        elif behind and (place in refused or kind in ("opaque", "link", "decision", "affine")):
-            kind = "after"
-        elif kind == "opaque":
-            kind = "idle"
-        made.append(replace(part, kind=kind, findings=found))
-    return tuple(made)
-
-
-class _Where:
-    """Where findings stand in a drawing: at the operation that they are about.
-
-    Names do not tell operations apart; what a trace made of each does. A finding that a later
-    operation brought to light (a sigmoid is only known to be misplaced when its result is used)
-    stands at the operation that it names, if that leads there, and not to an output that is well.
-    """
-
-    def __init__(
-        self, parts: Sequence[Part], verdicts: Sequence[Settled | tuple[Finding, ...]]
-    ) -> None:
-        self.parts = parts
-        first = len(parts) - len(verdicts)
-        self.refused = {
-            first + number: one
-            for number, one in enumerate(verdicts)
-            if not isinstance(one, Settled) and one
-        }
-        well = [n for n in range(first, len(parts)) if n not in self.refused]
-        self.fine = self._before(well)
-        self.wanted = dict.fromkeys(f for found in self.refused.values() for f in found)
-        self.places: dict[int, list[Finding]] = {}
-
-    def _before(self, ends: Iterable[int]) -> set[int]:
-        """Return the places that some are computed from, and these."""
-        wanted = set(ends)
-        for place in range(len(self.parts) - 1, -1, -1):
-            if place in wanted:
-                wanted.update(self.parts[place].sources)
-        return wanted
-
-    def found(self, place: int, own: Sequence[Finding], inside: Sequence[str]) -> None:
-        """Put what an operation's trace found."""
-        for finding in dict.fromkeys(own):
-            if finding not in self.wanted:
-                continue
-            at = place
-            if finding.node not in (self.parts[place].name, "", *inside):
-                named = self._named(finding, self._before([place]) - self.fine)
-                at = place if named is None else named
-            self._put(at, finding)
-
-    def rest(self) -> None:
-        """Put what no operation's trace found: about inputs, outputs, and links at the end."""
-        placed = {finding for several in self.places.values() for finding in several}
-        for finding in self.wanted:
-            if finding in placed:
-                continue
-            ends = [end for end, found in self.refused.items() if finding in found]
-            named = self._named(finding, self._before(ends))
-            self._put(ends[0] if named is None else named, finding)
-
-    def _named(self, finding: Finding, among: Iterable[int]) -> int | None:
-        """Return the last part of a name; rather one that is a link than another."""
-        found = [one for one in among if self.parts[one].name == finding.node]
-        if finding.operation in ("input", "output"):
-            found = [one for one in found if getattr(self.parts[one], finding.operation)]
-        linked = [one for one in found if self.parts[one].kind in ("link", "decision")]
-        return max(linked or found, default=None)
-
-    def _put(self, place: int, finding: Finding) -> None:
-        several = self.places.setdefault(place, [])
-        if finding not in several:
-            several.append(finding)
+    return judged(parts, where.places, where.refused)
 
 
 def _inside(node: Node) -> list[str]:
@@ -355,16 +246,12 @@ def _inside(node: Node) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _reads(node: Node) -> tuple[str, ...]:
-    return (*node.inputs, *node.captured)
-
-
 def _needed(network: Network, outputs: Sequence[Output]) -> list[Node]:
     wanted = {one.edge for one in outputs}
     kept = []
     for node in reversed(network.nodes):
         if not wanted.isdisjoint(node.outputs):
-            wanted.update(_reads(node))
+            wanted.update(read_by(node))
             kept.append(node)
     return kept[::-1]
 
@@ -375,52 +262,3 @@ def _declared(shape: Sequence[int | None]) -> str:
         for place, size in enumerate(shape)
     ]
     return " \u00d7 ".join(sizes) if sizes else "one number"
-
-
-class _Digests:
-    """The arrays of a network, each read once."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.known: dict[int, str] = {}
-
-    def of(self, node: Node) -> tuple[Stored, ...]:
-        """Return what a node reads from the file."""
-        constants = self.network.constants
-        named = [
-            (name, constants[name], name in self.network.frozen)
-            for name in dict.fromkeys(_reads(node))
-            if name in constants
-        ]
-        named += [
-            (f"{node.name}/{role}", array, role in node.frozen)
-            for role, array in node.weights.items()
-        ]
-        return tuple(
-            Stored(name, tuple(array.shape), array.dtype.name, self._digest(array), frozen)
-            for name, array, frozen in named
-        )
-
-    def _digest(self, array: np.ndarray) -> str:
-        if id(array) not in self.known:
-            self.known[id(array)] = digest_of(array)
-        return self.known[id(array)]
-
-
-def digest_of(array: np.ndarray) -> str:
-    """Return the SHA-256 of an array's elements, row-major and little-endian.
-
-    Of text, of the elements in UTF-8 with a zero byte behind each.
-    """
-    digest = hashlib.sha256()
-    flat = array.reshape(-1)
-    for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK]
-        if part.dtype.kind in "OUS":
-            for one in part.tolist():
-                digest.update(one if isinstance(one, bytes) else str(one).encode())
-                digest.update(b"\0")
-        else:
-            little = part.dtype.newbyteorder("<") if part.dtype.kind in "iufcb" else part.dtype
-            digest.update(np.ascontiguousarray(part.astype(little, copy=False)).tobytes())
-    return digest.hexdigest()

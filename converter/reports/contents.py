@@ -15,10 +15,11 @@ from converter.errors import Finding, printable
 from converter.files import write_atomically
 from converter.inspection import Inspection
 from converter.model import AffineModel
-from converter.reports.anatomy import Anatomy, Part, Stored
+from converter.reports.anatomy import Anatomy, Part
 from converter.reports.lanes import rows_of
 from converter.reports.page import render, size
 from converter.reports.provenance import now, versions
+from converter.reports.stored import Stored
 
 if TYPE_CHECKING:
     from converter.reports.approximation import Approximations
