@@ -141,10 +141,12 @@ def fold(
 
     Exit status: 0 the network is a regression, 1 it is not, 2 trouble.
     """
+    options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
+    if out is None:
+        _only_with_a_file(to=to, **options)
     chosen = shared.of_the_model(**asked)
     folded = converter.fold(model, **chosen)
     if out is not None:
-        options = {"float32": float32, "table": table, "linear_predictor": linear_predictor}
         _export(folded, out, to, as_json, **options)
     elif not as_json:
         click.echo(_folded(folded))
@@ -178,6 +180,8 @@ def convert(model: str, out: str | None, to: str | None, as_json: bool, **asked:
 
     FILE may end in .txt, .csv, .json, .py or another suffix that export has.
     """
+    if out is None:
+        _only_with_a_file(to=to)
     made = converter.convert(model, **shared.of_the_rows(**asked))
     if out is not None:
         _export(made, out, to, as_json)
@@ -408,6 +412,13 @@ def _folded(model: AffineModel) -> str:
             for name, value in zip(names, model.coef[row], strict=True)
         ]
     return "\n".join(lines)
+
+
+def _only_with_a_file(**options: Any) -> None:
+    """Refuse options that say how to write a file where none is written."""
+    for name, value in options.items():
+        if value not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} is about a file: give one with -o FILE")
 
 
 def _export(value: Any, out: str, to: str | None, as_json: bool = False, **options: Any) -> None:

@@ -176,3 +176,21 @@ def test_names_from_the_file_do_not_reach_the_terminal_raw(tmp_path):
 def test_help_and_version():
     assert "Exit status" in _run("--help").stdout
     assert converter.__version__ in _run("--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["fold", "--to", "json"], "--to"),
+        (["fold", "--float32"], "--float32"),
+        (
+            ["convert", "--data", FIXTURES / "longley.csv", "--target", "TOTEMP", "--to", "csv"],
+            "--to",
+        ),
+    ],
+)
+def test_options_about_a_file_want_one(arguments, option):
+    command, *rest = arguments
+    done = _run(command, FIXTURES / "longley_linear.keras", *rest)
+    assert done.returncode == 2
+    assert f"{option} is about a file" in done.stderr

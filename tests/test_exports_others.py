@@ -152,6 +152,19 @@ def test_statsmodels_itself_sees_no_formula(name):
 
 
 @pytest.mark.parametrize("name", DATA)
+def test_models_are_made_anew_of_their_class(name):
+    results = _pair(name)[0]
+    shown = results.model
+    plain = type(shown)(shown.endog, shown.exog)
+    assert type(plain) is (sm.OLS if name == "ols" else sm.Logit)
+    frame = pd.DataFrame({"y": [0.0, 1.0, 0.0, 1.0, 1.0, 0.0], "x": [1.0, 2, 4, 3, 1, 2]})
+    assert len(shown.from_formula("y ~ x", frame).fit().params) == 2
+    assert len(shown.fit_regularized(alpha=0.1).params) == len(results.params)
+    if name == "ols":
+        assert sm.stats.diagnostic.linear_reset(results).pvalue > 0
+
+
+@pytest.mark.parametrize("name", DATA)
 def test_what_is_saved_or_copied_is_statsmodels_own(name):
     results = _pair(name)[0]
     file = io.BytesIO()

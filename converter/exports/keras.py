@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import zipfile
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +50,8 @@ def keras(model: AffineModel, *, float32: bool = False) -> bytes:
     """Return the file.
 
     Inputs keep the model's names and shapes, outputs their names; a slash, which Keras allows in
-    no name, becomes an underscore. A training loss that is Keras' own is recorded.
+    no name, becomes an underscore, and so does in an output's what TensorFlow does not allow. A
+    training loss that is Keras' own is recorded.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ class _Network:
     model: AffineModel
     float32: bool
     layers: list[dict[str, Any]] = field(default_factory=list)
-    arrays: list[tuple[str, list[np.ndarray]]] = field(default_factory=list)
+    arrays: list[tuple[int, str, list[np.ndarray]]] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
 
     @property
@@ -145,7 +147,7 @@ class _Network:
         """Return the model's configuration; afterwards its weights are known."""
         names = [fresh(_name(name), self.taken) for name, _ in self.model.inputs]
         outputs = outputs_of(self.model)
-        results = [fresh(_name(one.name or "output"), self.taken) for one in outputs]
+        results = [fresh(_scope(one.name or "output"), self.taken) for one in outputs]
         inputs = []
         for name, (_, shape) in zip(names, self.model.inputs, strict=True):
             own = {"batch_shape": [None, *shape], "dtype": self.dtype, "sparse": False}
@@ -156,6 +158,7 @@ class _Network:
             joined = fresh("concatenate", self.taken)
             flat = [self.layer("Concatenate", joined, {"axis": -1}, flat, (width,))]
         ends = [self.end(flat[0], one, name) for one, name in zip(outputs, results, strict=True)]
+        self.layers = self.ordered()
         found: dict[str, Any] = {
             "module": "keras.src.models.functional",
             "class_name": "Functional",
@@ -175,6 +178,23 @@ class _Network:
             found["compile_config"] = {"optimizer": "sgd", "loss": losses}
         return found
 
+    def ordered(self) -> list[dict[str, Any]]:
+        """Return the layers with the Dense ones in the order in which Keras has them."""
+        places = {name: place for place, name in enumerate(self.dense_names())}
+        first = next(n for n, one in enumerate(self.layers) if one["name"] in places)
+        own = [one for one in self.layers if one["name"] in places]
+        behind = [one for one in self.layers[first:] if one["name"] not in places]
+        own.sort(key=lambda one: places[one["name"]])
+        return [*self.layers[:first], *own, *behind]
+
+    def dense_names(self) -> list[str]:
+        """Return the Dense layers as Keras has them.
+
+        By how many layers there are from one to an output, the most first, and else as they were
+        made (keras.src.ops.function, `map_graph`).
+        """
+        return [name for _, name, _ in sorted(self.arrays, key=lambda one: -one[0])]
+
     def flat(self, edge: _Edge) -> _Edge:
         width = math.prod(edge.shape)
         if len(edge.shape) == 1:
@@ -185,9 +205,9 @@ class _Network:
     def end(self, x: _Edge, output: Output, name: str) -> _Edge:
         """Return an output: its Dense layers side by side, in its shape."""
         blocks = _blocks(self.model, output)
-        whole = len(blocks) == 1 and len(output.shape) == 1
+        depth = (len(blocks) > 1) + (len(output.shape) > 1)  # layers behind
         edges = [
-            self.dense(x, output.rows[block], name if whole else fresh("dense", self.taken))
+            self.dense(x, output.rows[block], fresh("dense", self.taken) if depth else name, depth)
             for block in blocks
         ]
         width = len(output.rows)
@@ -200,11 +220,11 @@ class _Network:
             "Reshape", name, {"target_shape": list(output.shape)}, edges[0], output.shape
         )
 
-    def dense(self, x: _Edge, rows: np.ndarray, name: str) -> _Edge:
+    def dense(self, x: _Edge, rows: np.ndarray, name: str, depth: int) -> _Edge:
         coef, intercept = rounded(self.model, self.float32)
         bias = bool(self.model.has_intercept[rows[0]])
         arrays = [coef[rows].T] + [intercept[rows]] * bias
-        self.arrays.append((name, arrays))
+        self.arrays.append((depth, name, arrays))
         own = {
             "units": len(rows),
             "activation": _ACTIVATIONS[self.model.link],
@@ -216,14 +236,15 @@ class _Network:
         """Return the HDF5 file, whose groups count the layers of a class, whatever their names."""
         import h5py
 
+        arrays_of = {name: arrays for _, name, arrays in self.arrays}
         file = io.BytesIO()
         with h5py.File(file, "w") as store:
             store.create_group("vars").attrs["name"] = "regression"
-            for number, (name, arrays) in enumerate(self.arrays):
+            for number, name in enumerate(self.dense_names()):
                 path = "dense" if number == 0 else f"dense_{number}"
                 own = store.create_group(f"layers/{path}/vars")
                 own.attrs["name"] = name
-                for place, array in enumerate(arrays):
+                for place, array in enumerate(arrays_of[name]):
                     own.create_dataset(str(place), data=np.ascontiguousarray(array))
             if _loss(self.model.loss) is not None:
                 # The optimizer that Keras wants beside a loss: its steps, and its step size.
@@ -255,6 +276,12 @@ def _blocks(model: AffineModel, output: Output) -> list[np.ndarray]:
 
 def _name(name: str) -> str:
     return name.replace("/", "_")
+
+
+def _scope(name: str) -> str:
+    """Return a name that TensorFlow takes for a scope, as it does an output layer's."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    return plain if re.match(r"[A-Za-z0-9.]", plain) else f"output{plain}"
 
 
 def _loss(loss: Loss | None) -> dict[str, Any] | None:

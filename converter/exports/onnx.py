@@ -10,6 +10,7 @@ import numpy as np
 
 import converter
 from converter.exports.layout import Output, fresh, outputs_of, refuse_categories, rounded
+from converter.formats.onnx import LOSS
 from converter.model import AffineModel
 
 #: Any runtime of the last years reads these.
@@ -160,6 +161,13 @@ class _Graph:
             )
         return found
 
+    def loss(self) -> dict[str, str]:
+        """Return the training loss as `converter.formats.onnx` reads it, where it is known."""
+        loss = self.model.loss
+        if loss is None:
+            return {}
+        return {LOSS: json.dumps({"name": str(loss), "settings": loss.settings})}
+
     def build(self) -> Any:
         helper, model = self.helper, self.model
         inputs = [
@@ -186,6 +194,7 @@ class _Graph:
                 "family": model.family,
                 "loss": "" if model.loss is None else model.loss.describe(),
                 "precision": np.dtype(self.dtype).name,
-            },
+            }
+            | self.loss(),
         )
         return made

@@ -5,19 +5,25 @@ Format: the ONNX IR specification (docs/IR.md, docs/ExternalData.md in the ONNX 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from converter.errors import ModelFileError, printable
 from converter.formats.containers import ExternalFiles, map_file
+from converter.formats.keras_config import load_json
 from converter.formats.onnx_graph import GraphReader, canonical_domain, define
 from converter.formats.onnx_schema import SCHEMA
 from converter.formats.onnx_types import NAMES
 from converter.formats.protobuf import Decoder
-from converter.network import Input, Network, Output, Training
+from converter.network import Input, Loss, Network, Output, Training
 
 #: The opsets of the default domain whose operator texts the tables were written from.
 OPSETS = range(7, 29)
+#: Metadata of this package's own exports: name and settings of the training loss, as JSON.
+LOSS = "converter.loss"
+# Bytes of it.
+_LONGEST = 1 << 16
 
 
 def looks_like(head: bytes) -> bool:
@@ -64,11 +70,35 @@ def read(path: Path, shown: str) -> Network:
             for edge in node.inputs[3:5]  # the moving mean and variance
         ),
         training=Training(
-            stochastic=tuple((n.name, n.operation) for n in nodes if n.operation == "Dropout")
+            losses=_losses(model, [one.get("name", "") for one in graph.get("output", ())]),
+            stochastic=tuple((n.name, n.operation) for n in nodes if n.operation == "Dropout"),
         ),
         size=len(buffer) + external.size,
         producer=f"{model.get('producer_name', '')} {model.get('producer_version', '')}".strip(),
     )
+
+
+def _losses(model: dict[str, Any], outputs: Sequence[str]) -> dict[str, Loss]:
+    """Return the training loss, if the file is an export of this package's that knew it."""
+    said = [
+        one.get("value", b"")
+        for one in model.get("metadata_props", ())
+        if bytes(one.get("key", b"")) == LOSS.encode()
+    ]
+    if not said:
+        return {}
+    if len(said) > 1 or len(said[0]) > _LONGEST:
+        raise ModelFileError(f"has the metadata {LOSS} twice, or too much of it")
+    record = load_json(bytes(said[0]), f"the metadata {LOSS}")
+    name, settings = record.get("name"), record.get("settings")
+    if (
+        set(record) != {"name", "settings"}
+        or not isinstance(name, str)
+        or not isinstance(settings, dict)
+        or not all(isinstance(one, (str, int, float, type(None))) for one in settings.values())
+    ):
+        raise ModelFileError(f"has metadata {LOSS} that no export has")
+    return dict.fromkeys(outputs, Loss(name, settings))
 
 
 def _opsets(model: dict[str, Any]) -> dict[str, int]:

@@ -42,11 +42,13 @@ SCHEMA: Schema = {
         6: _skip("doc_string"),
         7: _one("graph", "GraphProto"),
         8: _many("opset_import", "OperatorSetIdProto"),
-        14: _skip("metadata_props"),
+        14: _many("metadata_props", "Metadata"),
         20: _skip("training_info"),
         25: _many("functions", "FunctionProto"),
         26: _skip("configuration"),
     },
+    # As bytes: what others keep there need not be text.
+    "Metadata": {1: Field("key", "bytes"), 2: Field("value", "bytes")},
     "OperatorSetIdProto": {1: _text("domain"), 2: _integer("version")},
     "GraphProto": {
         1: _many("node", "NodeProto"),

@@ -38,7 +38,13 @@ def with_formula(wrapper: Any, has_constant: bool) -> Any:
 def _sharing(mixin: type, one: Any) -> Any:
     """Return an object of the same class and a mixin, with the very attributes of another."""
     kind = type(one)
-    made = type(kind.__name__, (mixin, kind), {"__slots__": (), "__module__": kind.__module__})
+
+    def anew(cls: type, *args: Any, **kwargs: Any) -> Any:
+        """Return one of statsmodels' own, as whatever makes a model of this one's class wants."""
+        return kind(*args, **kwargs)
+
+    body = {"__slots__": (), "__module__": kind.__module__, "__new__": anew}
+    made = type(kind.__name__, (mixin, kind), body)
     shared: Any = object.__new__(made)
     shared.__dict__ = one.__dict__
     return shared
