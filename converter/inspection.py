@@ -330,11 +330,12 @@ def fold(
         If there is no such output, or the outputs differ in link or family.
     """
     network = read(path, signature)
-    digest = Digest(path)
+    # Of a folder nothing is opened that is not needed: its digest would be of all its files.
+    digest = None if os.path.isdir(path) else Digest(path)
     try:
         model = _model(network, path, choose(network, output), output)
     finally:
-        sha256 = digest.result()
+        sha256 = "" if digest is None else digest.result()
     model = replace(model, source=Source(sha256, output, signature))
     if scaler is not None or target_scaler is not None:
         from converter.regression.scaling import scalers_of, unscale

@@ -27,7 +27,8 @@ class Source:
     Parameters
     ----------
     sha256 : str
-        Of the file as it was then; empty if the model was not read from one.
+        Of the file as it was then; empty if the model was not read from one, and of a folder that
+        `converter.fold` read (`convert` takes its digest).
     output, signature
         As they were asked for.
     """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +23,22 @@ BY_CI = ".ci/run does"
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
+@pytest.fixture
+def _as_installed() -> Iterator[None]:
+    """Keras as a reader finds it: other tests leave it in double precision."""
+    keras = sys.modules.get("keras")
+    if keras is None:
+        yield
+        return
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+@pytest.mark.usefixtures("_as_installed")
 @every_page
 def test_blocks_do_what_the_page_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

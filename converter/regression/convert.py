@@ -19,6 +19,7 @@ from converter.regression.joint import JointConversion
 from converter.regression.origin import origin_of
 from converter.regression.prepared import Prepared
 from converter.regression.restriction import Restriction, restrict
+from converter.regression.scaling import part_of_scaler, scalers_of
 from converter.regression.streams.progress import watching
 from converter.regression.streams.room import bytes_of
 
@@ -169,10 +170,11 @@ def _told(
     """Tell each regression where its rows came from."""
     request, several = asked.request, len(made) > 1
     targets = targets_of(target, list(made)) if several else [target]
-    for (name, one), own in zip(made.items(), targets, strict=True):
-        origin = origin_of(
-            data, own, request.weights, asked.where, request.missing, request.cov_kwds
-        )
+    inputs, scaled = scalers_of(request.scaler, request.target_scaler)
+    for place, ((name, one), own) in enumerate(zip(made.items(), targets, strict=True)):
+        part = part_of_scaler(scaled, place, len(made)) if several else scaled
+        asking = replace(request, scaler=inputs, target_scaler=part)
+        origin = origin_of(request, asking, data, own, asked.where, asked.family, one._design)
         made[name] = replace(one, origin=origin)
     return JointConversion(made) if several else made.popitem()[1]
 

@@ -165,6 +165,12 @@ class Page:
         Outputs beyond those that have sections.
     labels : list of (str, str)
         What a manifest says of the model.
+    reading : list of (str, str)
+        Elements of the network's inputs, and the column of the table that each was.
+    scaling : list of (str, float, float)
+        See `converter.regression.origin.Origin`.
+    exact : list of Table
+        The coefficients behind the regressions, with all of their digits.
     tables : list of Table
         Coefficients, where there are no regressions to show them.
     seen : Anatomy or None
@@ -187,6 +193,9 @@ class Page:
     regressions: list[Regression] = field(default_factory=list)
     others: list[Other] = field(default_factory=list)
     labels: Facts = field(default_factory=list)
+    reading: Facts = field(default_factory=list)
+    scaling: list[tuple[str, float, float]] = field(default_factory=list)
+    exact: list[Table] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     seen: Anatomy | None = None
     verified: Verification | None = None
@@ -238,6 +247,7 @@ class Page:
             (one.slug, f"The regression of {one.name}" if one.name else "The regression")
             for one in self.regressions
         ]
+        contents += [("reading", "How the table was read")] * bool(self.reading)
         contents += [("others", "Other outputs")] * bool(self.others)
         contents += [("coefficients", "Coefficients")] * bool(self.tables)
         contents += [("network", "The network")] * (self.seen is not None)
@@ -262,6 +272,11 @@ class Page:
         more = len(self.regressions) + len(self.others) - len(said)
         if more:
             said.append(f"And {more} more outputs, below.")
+        for one in self.approximations.outputs[:_SAID] if self.approximations else ():
+            said.append(
+                f"An affine function can follow {100 * one.r2:.1f} % of the variance of {one.name} "
+                "on these rows: an approximation, and not the network."
+            )
         if self.verified is not None:
             said.append(f"{str(self.verified)[0].upper()}{str(self.verified)[1:]}.")
         return said

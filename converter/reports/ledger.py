@@ -41,6 +41,8 @@ from converter.reports.provenance import now
 _SQLITE = b"SQLite format 3\0"
 # Pages that are made in this process; more are worth others, so many at a time.
 _FEW, _CHUNK = 24, 8
+# Labels of the manifest that have a column in the index.
+_LABELS = 8
 # Files of an index: the pages of its models.
 _FOLDER = "models"
 _OWN = re.compile(r"[0-9a-f]{16}\.html")
@@ -323,7 +325,7 @@ _COLUMNS = (
     ("Optimality", "text"),
     ("Largest drift", "number"),
     ("p-value", "number"),
-    ("R2", "number"),
+    ("R2 (or pseudo R2; the least)", "number"),
     ("Caveats", "number"),
     ("What is in the way", "text"),
 )
@@ -350,6 +352,7 @@ def _line(entry: Entry, page: str) -> Row:
         "page": page,
         "status": entry.status,
         "verdict": worst,
+        "labels": {str(name): str(value) for name, value in entry.labels.items()},
         "cells": [
             Cell(entry.status),
             Cell(said),
@@ -384,6 +387,9 @@ def _verdict_on(lines: Sequence[Row]) -> str:
 
 def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row], verdict: str) -> str:
     verdicts = {line["verdict"] for line in lines} - {""}
+    labels = list(dict.fromkeys(name for line in lines for name in line["labels"]))[:_LABELS]
+    for line in lines:
+        line["cells"] += [Cell(line["labels"].get(name, "")) for name in labels]
     return render(
         "index.html",
         version=__version__,
@@ -391,7 +397,7 @@ def _index(ledger: Path, lines: Sequence[Row], runs: Sequence[Row], verdict: str
         title=f"Models of {printable(ledger.name, 200)}",
         verdict=verdict,
         mood="good" if all(line["status"] == REGRESSION for line in lines) else "bad",
-        columns=_COLUMNS,
+        columns=[*_COLUMNS, *((name, "text") for name in labels)],
         rows=lines,
         runs=runs,
         statuses=sorted({line["status"] for line in lines}),

@@ -138,7 +138,10 @@ def _inline(name: str, svg: str) -> str:
 
 
 def _named(names: Sequence[str]) -> list[str]:
-    return [printable(name, _WIDEST) for name in names]
+    """Return names as a plot shows them: what is too long loses its middle."""
+    half = _WIDEST // 2 - 1
+    shown = [printable(name, 10_000) for name in names]
+    return [one if len(one) <= _WIDEST else f"{one[:half]}...{one[-half:]}" for one in shown]
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +105,8 @@ class Regression:
     caveats : list of Told
     dependence : Dependence or None
         None if there are no columns to look at.
+    refit : list of Grid
+        The table of coefficients at the optimum, where that is not the network.
     missing : str
         Why plots of the rows are missing; empty if they are not.
     """
@@ -122,6 +124,7 @@ class Regression:
     caveats: list[Told]
     dependence: Dependence | None
     missing: str = ""
+    refit: list[Grid] = field(default_factory=list)
 
 
 def regression_of(made: Conversion, slug: str, name: str, plots: bool = True) -> Regression:
@@ -153,7 +156,23 @@ def regression_of(made: Conversion, slug: str, name: str, plots: bool = True) ->
         caveats=[Told(str(one), one.topic, explanation_of(one.topic)) for one in made.caveats],
         dependence=dependence_of(made, rows) if plots else None,
         missing=_GONE if plots and rows is None else "",
+        refit=_refit(made) if plots else [],
     )
+
+
+def _refit(made: Conversion) -> list[Grid]:
+    """Return the table of coefficients at the optimum; nothing if the network is there."""
+    if made.optimality.verdict == "optimum" or not made.optimality.converged:
+        return []
+    try:
+        grids = [grid for grid in tables_of(made.refit)[0] if grid.header]
+    except ValueError:  # rows that were streamed, and cannot be read again
+        return []
+    what = "Coefficients at the optimum"
+    return [
+        replace(grid, title=f"{what}, {grid.header[0]}" if grid.header[0] else what)
+        for grid in grids
+    ]
 
 
 def _tests(made: Conversion) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature as signature_of
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,8 @@ _NO_DATA = (
 _ROWS = ("features", "where", "weights")
 # Outputs of one network that a page has plots of, and those that it has sections for.
 _PLOTTED, _SECTIONS = 12, 40
+# Columns that are listed.
+_LISTED = 300
 
 
 def report(
@@ -117,8 +119,13 @@ def report(
             raise ValueError(
                 f"{os.fspath(model)}: is a ledger, which has its own data and options: give neither"
             )
+        if os.path.splitext(path)[1].lower() in (".html", ".htm"):
+            raise ValueError(
+                f"{os.fspath(path)}: the report of a ledger is a folder of pages; name a folder"
+            )
         return report_ledger(model, path, quiet=quiet)
     refuse_to_overwrite(path, model, data)
+    _check_name(path)
     if (data is None) != (target is None):
         raise ValueError("data and target belong together: give both, or neither")
     if data is None and options:
@@ -128,6 +135,7 @@ def report(
         raise ValueError(f"convert has no argument {', '.join(strange)}")
     found = inspect(model, output=output, signature=signature)
     page = page_of(found, anatomy(model, output, signature))
+    origin: Facts | None = None
     if found.verdict == "rejected":
         page.unverified = "There is no folded model to compare with the network."
         if data is not None:
@@ -147,7 +155,9 @@ def report(
             options |= {"scaler": scaler, "target_scaler": target_scaler}
             made = convert(model, data, target, output=output, signature=signature, **options)
             show(page, made)
-    page.provenance = _provenance(found, page.seen, _rows_of(data, target, options), command)
+            origin = _origin(made)
+    rows = _rows_of(data, target, options) if origin is None else origin
+    page.provenance = _provenance(found, page.seen, rows, command)
     return page.write(path)
 
 
@@ -166,6 +176,7 @@ def report_of(
     first = next(iter(_parts(made).values()))
     file, source = first.model.path, first.model.source
     refuse_to_overwrite(path, file, None if first.origin is None else first.origin.path)
+    _check_name(path)
     found = None
     if source.sha256 and Digest(file).result() == source.sha256:
         chosen: dict[str, Any] = {"output": source.output, "signature": source.signature}
@@ -188,6 +199,14 @@ def report_of(
     return page.write(path)
 
 
+def _check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that would not be taken for what it is."""
+    suffix = os.path.splitext(path)[1].lower()
+    special = os.path.exists(path) and not os.path.isfile(path)
+    if suffix not in (".html", ".htm") and not special:
+        raise ValueError(f"{os.fspath(path)}: a report is HTML; let the file's name end in .html")
+
+
 def _origin(made: Conversion | JointConversion) -> Facts:
     """Return where the rows of a conversion came from."""
     origins = [one.origin for one in _parts(made).values() if one.origin is not None]
@@ -202,7 +221,8 @@ def _origin(made: Conversion | JointConversion) -> Facts:
         facts = [("Data", str(first.path)), ("Data's file", "has changed since it was converted")]
     targets = [str(one.target) for one in origins if one.target is not None]
     facts += [("Target", ", ".join(targets))] * bool(targets)
-    return facts + [("Rows", str(first.where))] * bool(first.where)
+    facts += [("Rows", str(first.where))] * bool(first.where)
+    return facts + [(f"Argument {name}", value) for name, value in first.asked]
 
 
 def _unscaled(model: AffineModel, scaler: Any, target_scaler: Any) -> AffineModel:
@@ -262,6 +282,9 @@ def show(page: Page, made: Conversion | JointConversion, plots: bool = True) -> 
 
     parts = list(_parts(made).items())
     page.verdict = verdict_of([(one.model.link, one.family) for _, one in parts], ())
+    if plots:
+        page.reading, page.scaling = _reading(parts[0][1]), _scaling(parts)
+        page.exact = [table_of(one.folded) for _, one in parts[:_SECTIONS]]
     page.regressions = [
         regression_of(one, f"r{place}", name, plots and place < _PLOTTED)
         for place, (name, one) in enumerate(parts[:_SECTIONS])
@@ -273,6 +296,17 @@ def show(page: Page, made: Conversion | JointConversion, plots: bool = True) -> 
     if plots:
         for one in page.regressions[_PLOTTED:]:
             one.missing = f"Plots are drawn of the first {_PLOTTED} outputs."
+
+
+def _reading(made: Conversion) -> list[tuple[str, str]]:
+    """Return which column of the table each element of the network's inputs was."""
+    return list(zip(made.model.columns, made._design.columns, strict=True))[:_LISTED]
+
+
+def _scaling(parts: Sequence[tuple[str, Conversion]]) -> list[tuple[str, float, float]]:
+    """Return how columns were scaled before training; those of the inputs once."""
+    found = [row for _, one in parts if one.origin is not None for row in one.origin.scaling]
+    return list(dict.fromkeys(found))[:_LISTED]
 
 
 def _compare(

@@ -45,9 +45,23 @@ def tables_of(results: Any) -> tuple[list[Grid], list[str]]:
         # Far from the optimum statsmodels' diagnostics overflow; the caveats say what is wrong.
         warnings.simplefilter("ignore")
         summary = results.summary()
-    grids = [_grid(table) for table in summary.tables]
+    grids = [grid for table in summary.tables for grid in _grids(table)]
     notes = [line for line in str(summary.extra_txt or "").splitlines() if line.strip()]
     return [grid for grid in grids if grid.rows], notes
+
+
+def _grids(table: Any) -> list[Grid]:
+    """Return a table of statsmodels'; of several equations, one for each."""
+    whole = _grid(table)
+    starts = [n for n, row in enumerate(whole.rows) if all(cell.head == "col" for cell in row)]
+    if not whole.header or not starts:
+        return [whole]
+    made, header, first = [], whole.header, 0
+    for start in [*starts, len(whole.rows)]:
+        made.append(Grid(whole.title, header, whole.rows[first:start]))
+        if start < len(whole.rows):
+            header, first = tuple(cell.text for cell in whole.rows[start]), start + 1
+    return made
 
 
 def _grid(table: Any) -> Grid:

@@ -21,7 +21,7 @@
 
   function value(row, place, numeric) {
     var cell = row.cells[place], given = cell.dataset.value;
-    if (!numeric) { return cell.textContent.trim().toLowerCase(); }
+    if (!numeric) { return cell.textContent.trim().toLowerCase() || null; }
     return given === "" || given === undefined ? null : Number(given);
   }
 
