@@ -188,6 +188,69 @@ def test_the_verdict_names_the_regression_that_was_asked_for(tmp_path):
     assert "QuantReg Regression Results" in read(tmp_path / "q.html").tables
 
 
+def test_the_report_says_how_the_table_was_read(tmp_path):
+    import pandas as pd
+
+    frame = pd.read_csv(FIXTURES / "longley.csv")
+    names = [one for one in frame.columns if one != "TOTEMP"]
+    scaler = {"mean": [1.5] * 6, "scale": [2.0, 2, 2, 2, 2, 4]}
+    both = {"inputs": scaler, "target": {"mean": 3.0, "scale": 5.0}}
+    made = converter.convert(
+        FIXTURES / "longley_linear.onnx", frame, "TOTEMP", scaler=both, cov_type="HC1"
+    )
+    made.report(tmp_path / "s.html")
+    page = read(tmp_path / "s.html")
+    caption = "Columns of the table, and the network's inputs that they were taken for"
+    assert [row[1] for row in page.tables[caption][1:]] == names
+    caption = "What was taken off each column before training, and what it was divided by"
+    assert page.tables[caption][1] == [names[0], "1.5", "2.0"]
+    assert page.tables[caption][-1] == ["TOTEMP", "3.0", "5.0"]
+    facts = dict(page.tables["Files, and what read them"])
+    assert facts["Data"] == "pandas DataFrame in memory"
+    assert facts["Argument cov_type"] == "HC1"
+    assert "mean: 1.5, 1.5" in facts["Argument scaler"]
+    exact = page.tables["gaussian, link identity"]
+    assert [float(row[1]) for row in exact[1:]] == [
+        *made.model.intercept.tolist(),
+        *made.model.coef[0].tolist(),
+    ]
+    assert [row[0] for row in exact[2:]] == names
+
+
+def test_away_from_the_optimum_the_refit_is_shown(stopped, tmp_path):
+    _, page, conversion = stopped
+    shown = page.tables["Coefficients at the optimum"]
+    bse = [float(row[2]) for row in shown[1:]]
+    np.testing.assert_allclose(bse, conversion.refit.bse, atol=6e-4)
+    converter.report(FIXTURES / "diabetes_deep.onnx", DATA, "progression", path=tmp_path / "o.html")
+    assert "Coefficients at the optimum" not in read(tmp_path / "o.html").tables
+
+
+def test_each_class_has_a_table_of_its_own(tmp_path):
+    from models import affine
+
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=120)
+    model = affine(
+        rng.normal(size=(3, 1)), np.zeros(3), link="softmax", family="multinomial", groups=(0, 0, 0)
+    )
+    words = np.array(["bus", "car", "train"])
+    made = converter.convert(model, {"x": x, "y": words[rng.integers(3, size=120)]}, "y")
+    made.report(tmp_path / "m.html")
+    page = read(tmp_path / "m.html")
+    for word in ("car", "train"):
+        table = page.tables[f"Coefficients of y={word}"]
+        assert [row[0] for row in table[1:]] == ["const", "x"]
+
+
+def test_a_report_is_called_what_it_is(tmp_path, ledger):
+    with pytest.raises(ValueError, match=r"let the file's name end in \.html"):
+        converter.report(RELU, path=tmp_path / "r.pdf")
+    with pytest.raises(ValueError, match="name a folder"):
+        converter.report(ledger[0] / "l.sqlite", path=tmp_path / "r.html")
+    assert not list(tmp_path.iterdir())
+
+
 def test_caveats_are_explained(tmp_path):
     path = tmp_path / "c.html"
     conversion = converter.convert(FIXTURES / "diabetes_l2.keras", DATA, "progression")
@@ -542,6 +605,10 @@ def test_labels_of_a_manifest_do_not_pass_for_facts(tmp_path):
         "SHA-256": "abc",
         "File": "elsewhere",
     }
+    index = read(tmp_path / "report" / "index.html")
+    (rows,) = [t for name, t in index.tables.items() if name.startswith("One row a model")]
+    assert rows[0][-2:] == ["SHA-256", "File"]
+    assert rows[1][-2:] == ["abc", "elsewhere"]
 
 
 # What a conversion's report is about --------------------------------------------------------------

@@ -114,13 +114,13 @@ def export(value: Any, path: str | os.PathLike[str], to: str | None, options: An
         having = [one.name for one in FORMATS.values() if strange[0] in one.options]
         raise ValueError(
             f"{chosen.name} has no option {strange[0]}"
-            + (f"; {' and '.join(having)} have it" if having else "")
+            + (f" (formats that have one: {', '.join(having)})" if having else "")
         )
     if kind == "several" and kind not in chosen.takes:
         names = ", ".join(map(repr, value))
         raise ValueError(
-            f"a {chosen.name} file holds one regression, and there are several: export one of its "
-            f"parts, made[name].export(..) with a name among {names} (--output)"
+            f"a file of format {chosen.name} holds one regression, and there are several: export "
+            f"one of its parts, made[name].export(..) with a name among {names} (--output)"
         )
     if kind == "regression" and kind not in chosen.takes:
         if chosen.classes and value.classes:

@@ -59,12 +59,13 @@ def regressions_of(
     for place, row in enumerate(rows):
         own = [one for one in coefficients if one["output"] == row["output"]]
         told = [one for one in caveats if one["output"] in (row["output"], "")]
-        made.append(_regression(f"r{place}", row, own, told, model))
+        name = row["output"] if len(rows) > 1 else ""
+        made.append(_regression(f"r{place}", name, row, own, told, model))
     return made
 
 
 def _regression(
-    slug: str, row: Row, coefficients: Sequence[Row], caveats: Sequence[Row], model: Row
+    slug: str, name: str, row: Row, coefficients: Sequence[Row], caveats: Sequence[Row], model: Row
 ) -> Regression:
     names = [": ".join(filter(None, (one["outcome"], one["term"]))) for one in coefficients]
     terms = [
@@ -82,7 +83,7 @@ def _regression(
     dropped = f" ({model['dropped']:,} left out)" if model["dropped"] else ""
     return Regression(
         slug=slug,
-        name=row["output"],
+        name=name,
         verdict=row["verdict"] or "",
         sentence=row["sentence"] or "",
         tests=[
