@@ -74,8 +74,8 @@ def operations() -> str:
         "code. What is not listed is refused by name.\n",
         "Listed as accepted is what can be affine. Some of it is so with certain settings alone "
         "(ReLU and LeakyReLU with slope 1, PReLU with slopes 1, maximum pooling over windows of "
-        "one element, SimpleRNN with a linear activation, Softmax at the very end), and is refused with others: "
-        "[the manual](../README.md) has the conditions.\n",
+        "one element, SimpleRNN with a linear activation, Softmax at the very end), and is refused "
+        "with others: [the manual](../README.md) has the conditions.\n",
     ]
     for title, table in (
         ("Layers of Keras", LAYERS),
