@@ -16,6 +16,7 @@ from converter.files import write_atomically
 from converter.inspection import Inspection
 from converter.model import AffineModel
 from converter.reports.anatomy import Anatomy, Part
+from converter.reports.coefficients import Table, table
 from converter.reports.lanes import rows_of
 from converter.reports.page import render, size
 from converter.reports.provenance import now, versions
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from converter.reports.regressions import Regression
     from converter.verification import Verification
 
-# Rows of a table of coefficients, outputs side by side, parts named in a list, that a page shows.
-_TERMS, _SIDE, _NAMED = 300, 8, 200
+# Parts named in a list that a page shows.
+_NAMED = 200
 # Verdicts on outputs that stand at the top of a page.
 _SAID = 6
 
@@ -87,17 +88,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Coefficients, one column an output; `omitted` says what is not shown."""
-
-    title: str
-    outputs: list[str]
-    rows: list[tuple[str, list[float]]]
-    omitted: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class OutputRow:
     """What an output turned out to be, in words; empty where nothing is known."""
 
     name: str
@@ -108,7 +99,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Lineage:
     """What an output is computed from; `more` operations are not listed.
 
     `unread` says that the weights of some may be missing, for these are refused.
@@ -157,7 +148,7 @@ class Page:
     accepted : bool
     about, provenance : list of (str, str)
         Facts by their names.
-    outputs : list of Outcome
+    outputs : list of OutputRow
     notes : list of str
     findings : list of Finding
     regressions : list of Regression
@@ -187,7 +178,7 @@ class Page:
     verdict: str
     accepted: bool
     about: Facts = field(default_factory=list)
-    outputs: list[Outcome] = field(default_factory=list)
+    outputs: list[OutputRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     regressions: list[Regression] = field(default_factory=list)
@@ -225,7 +216,7 @@ class Page:
             kinds=KINDS,
             first_refusal=(refused[0].name or refused[0].operation) if refused else "",
             versions=versions(),
-            origins=origins_of(seen) if seen else [],
+            origins=lineages_of(seen) if seen else [],
         )
 
     def fragment(self) -> str:
@@ -290,7 +281,7 @@ class Page:
         return [
             (
                 one,
-                _table(
+                table(
                     f"Approximation of {one.name}",
                     ["coefficient"],
                     ["(intercept)", *found.terms],
@@ -301,7 +292,7 @@ class Page:
         ]
 
 
-def origins_of(seen: Anatomy) -> list[Origin]:
+def lineages_of(seen: Anatomy) -> list[Lineage]:
     """Return what each output of a network is computed from."""
     made = []
     for place, part in enumerate(seen.parts):
@@ -310,7 +301,7 @@ def origins_of(seen: Anatomy) -> list[Origin]:
         origin = seen.origin(place)
         operations = [one for one in origin if not one.input]
         made.append(
-            Origin(
+            Lineage(
                 part.name,
                 [one.name for one in origin if one.input],
                 operations[:_NAMED],
@@ -331,10 +322,10 @@ def about(found: Inspection) -> Facts:
     ]
 
 
-def outcomes(found: Inspection) -> list[Outcome]:
+def outcomes(found: Inspection) -> list[OutputRow]:
     """Return what an inspection says of the outputs."""
     return [
-        Outcome(
+        OutputRow(
             one.name,
             "labels, set aside" if one.verdict == "label" else one.verdict,
             one.link or "",
@@ -345,9 +336,9 @@ def outcomes(found: Inspection) -> list[Outcome]:
     ]
 
 
-def outcome_of(model: AffineModel) -> Outcome:
+def outcome_of(model: AffineModel) -> OutputRow:
     """Return what a folded model says of its outputs."""
-    return Outcome(
+    return OutputRow(
         ", ".join(model.output_names),
         "affine" if model.link == "identity" else "linked",
         model.link,
@@ -399,24 +390,3 @@ def _shape(shape: Sequence[int | None] | None) -> str:
     if shape is None:
         return "shape not given"
     return " \u00d7 ".join("n" if one is None else str(one) for one in shape) or "one number"
-
-
-def table_of(model: AffineModel) -> Table:
-    """Return a folded model's coefficients, as far as a page shows them."""
-    names = ["(intercept)", *model.feature_names]
-    intercept = np.where(model.has_intercept, model.intercept, np.nan)
-    values = np.concatenate([intercept[:, None], model.coef], axis=1).T
-    return _table(f"{model.family}, link {model.link}", list(model.output_names), names, values)
-
-
-def _table(title: str, outputs: list[str], names: list[str], values: np.ndarray) -> Table:
-    omitted = []
-    if len(names) > _TERMS + 1:
-        omitted.append(f"{len(names) - _TERMS - 1:,} terms")
-    if len(outputs) > _SIDE:
-        omitted.append(f"{len(outputs) - _SIDE:,} outputs")
-    rows = [
-        (name, [float(one) for one in row])
-        for name, row in zip(names[: _TERMS + 1], values[: _TERMS + 1, :_SIDE], strict=False)
-    ]
-    return Table(title, outputs[:_SIDE], rows, " and ".join(omitted))

@@ -25,7 +25,7 @@ _PAIRS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class Observations:
     """Rows of a conversion, all of them or a sample.
 
     Parameters
@@ -48,7 +48,7 @@ class Observed:
     sampled: bool
 
 
-def observed_of(made: Conversion) -> Observed | None:
+def observed_of(made: Conversion) -> Observations | None:
     """Return the rows of a conversion; None if they were streamed and cannot be read again."""
     from converter.regression.design import Design
 
@@ -66,10 +66,10 @@ def observed_of(made: Conversion) -> Observed | None:
     link = made._likelihood.link
     if link == "softmax":
         eta = np.concatenate([np.zeros((len(X), 1)), eta], axis=1)
-    return Observed(X, y, inverse_link(link, eta), weights, len(y) < made.nobs)
+    return Observations(X, y, inverse_link(link, eta), weights, len(y) < made.nobs)
 
 
-def calibration_of(made: Conversion, rows: Observed) -> list[tuple[str, list[Group]]]:
+def calibration_of(made: Conversion, rows: Observations) -> list[tuple[str, list[Group]]]:
     """Return what was observed in groups of like predictions; of several classes, for each."""
     if not made._outcomes:
         interval = wilson if made.family == "binomial" else garwood
@@ -155,7 +155,7 @@ class Residuals:
     moments: tuple[float, float] | None
 
 
-def residuals_of(rows: Observed) -> Residuals:
+def residuals_of(rows: Observations) -> Residuals:
     """Return the residuals of some rows, or of a sample of them."""
     from scipy.special import ndtri
     from statsmodels.nonparametric.smoothers_lowess import lowess
@@ -214,7 +214,7 @@ class Dependence:
         return self.condition > 30.0 or bool(self.inflation) or bool(self.pairs)
 
 
-def dependence_of(made: Conversion, rows: Observed | None, most: int = 12) -> Dependence:
+def dependence_of(made: Conversion, rows: Observations | None, most: int = 12) -> Dependence:
     """Return how the columns of a conversion depend on each other."""
     inflation: list[tuple[str, float]] = []
     pairs: list[tuple[str, str, float]] = []
@@ -274,7 +274,7 @@ def inflation_of(X: np.ndarray) -> np.ndarray:
     return factors
 
 
-def spread_of(made: Conversion, rows: Observed | None) -> np.ndarray | None:
+def spread_of(made: Conversion, rows: Observations | None) -> np.ndarray | None:
     """Return the standard deviation of each term's column, shape (p,); 0 of the intercept."""
     if rows is None:
         return None

@@ -171,7 +171,7 @@ def _findings(value: Any) -> list[Finding]:
     return [Finding(*(one[name] for name in names)) for one in value]
 
 
-def targets_of(entry: Entry) -> list[str]:
+def responses_of(entry: Entry) -> list[str]:
     """Return the columns of the responses."""
     text = entry.model["target"] or "[]"
     try:

@@ -24,17 +24,17 @@ from converter.errors import DataError, ModelFileError, printable
 from converter.files import write_atomically
 from converter.inspection import inspect
 from converter.reports.anatomy import anatomy
+from converter.reports.coefficients import Table
 from converter.reports.contents import (
     Facts,
-    Outcome,
+    OutputRow,
     Page,
     Report,
-    Table,
     outcomes,
     titled,
     verdict_of,
 )
-from converter.reports.entries import VERDICTS, Entry, Row, entry_of, targets_of
+from converter.reports.entries import VERDICTS, Entry, Row, entry_of, responses_of
 from converter.reports.page import number, render
 from converter.reports.provenance import now
 
@@ -200,7 +200,7 @@ def page_of(entry: Entry) -> Page:
     if entry.status == REGRESSION:
         kind = model["verdict"] or ""
         page.outputs = [
-            Outcome(
+            OutputRow(
                 name or titled(entry.key),
                 kind,
                 one.get("link") or model["link"] or "",
@@ -280,7 +280,7 @@ def _provenance(entry: Entry) -> Facts:
     facts = [("Model", model["model"]), ("Model's SHA-256", model["sha256"] or "not known")]
     if model["data"]:
         facts += [("Data", model["data"]), ("Data's SHA-256", model["data_sha256"] or "not known")]
-        facts += [("Target", ", ".join(targets_of(entry)))]
+        facts += [("Target", ", ".join(responses_of(entry)))]
     facts += [("Rows chosen by", model["filter"])] if model["filter"] else []
     facts += [("Options", json.dumps(entry.options))] if entry.options else []
     facts += [("Found by run", str(model["run"])), ("Found on", str(model["finished"]))]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converter.reports.contents import Page, table_of, verdict_of
+from converter.reports.coefficients import table_of
+from converter.reports.contents import Page, verdict_of
 from converter.reports.report import page_of, page_without_file, show
 
 if TYPE_CHECKING:

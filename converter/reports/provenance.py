@@ -17,7 +17,7 @@ _PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "statsmodels", "onnx", "h5py
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Given:
     """A file, or what else rows came from.
 
     Parameters
@@ -35,17 +35,17 @@ class Source:
     sha256: str = ""
 
 
-def source_of(data: Any) -> Source:
+def source_of(data: Any) -> Given:
     """Return what is known of a table or a model that was given."""
     if not isinstance(data, (str, os.PathLike)):
         from converter.regression.origin import kind_of
 
-        return Source(f"{kind_of(data)} in memory")
+        return Given(f"{kind_of(data)} in memory")
     path = Path(data)
     if not path.exists():
-        return Source(str(data))
+        return Given(str(data))
     files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
-    return Source(str(data), sum(one.stat().st_size for one in files), Digest(path).result())
+    return Given(str(data), sum(one.stat().st_size for one in files), Digest(path).result())
 
 
 def versions(packages: Sequence[str] = _PACKAGES) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import numpy as np
 from converter.reports import plots
 from converter.reports.diagnostics import (
     Dependence,
-    Observed,
+    Observations,
     calibration_of,
     dependence_of,
     observed_of,
@@ -201,7 +201,9 @@ def _terms(made: Conversion) -> list[Term]:
     ]
 
 
-def _figures(made: Conversion, rows: Observed | None, terms: list[Term], slug: str) -> list[Figure]:
+def _figures(
+    made: Conversion, rows: Observations | None, terms: list[Term], slug: str
+) -> list[Figure]:
     figures = [_coefficients(made, rows, terms, slug), drift_figure(terms, slug)]
     if rows is not None and not made._likelihood.linear:
         figures.append(_calibration(made, rows, slug))
@@ -211,7 +213,7 @@ def _figures(made: Conversion, rows: Observed | None, terms: list[Term], slug: s
 
 
 def _coefficients(
-    made: Conversion, rows: Observed | None, terms: list[Term], slug: str
+    made: Conversion, rows: Observations | None, terms: list[Term], slug: str
 ) -> Figure | None:
     """Plot coefficients times the spread of their columns: else units decide what is seen."""
     spread = spread_of(made, rows)
@@ -304,7 +306,7 @@ def drift_figure(terms: list[Term], slug: str) -> Figure | None:
     return Figure(svg, "Drift", text)
 
 
-def _calibration(made: Conversion, rows: Observed, slug: str) -> Figure:
+def _calibration(made: Conversion, rows: Observations, slug: str) -> Figure:
     series = calibration_of(made, rows)
     share = made.family != "poisson"
     svg = plots.calibration(f"{slug}-calibration", 4.2, series, share)
@@ -322,7 +324,7 @@ def _calibration(made: Conversion, rows: Observed, slug: str) -> Figure:
     return Figure(svg, "Calibration", text)
 
 
-def _residuals(made: Conversion, rows: Observed, slug: str) -> list[Figure]:
+def _residuals(made: Conversion, rows: Observations, slug: str) -> list[Figure]:
     found = residuals_of(rows)
     many = "" if len(found.fitted) == made.nobs else f" Shown are {len(found.fitted):,} rows."
     some = f" They are of a sample of {len(rows.y):,} rows." if rows.sampled else ""
@@ -349,5 +351,5 @@ def _residuals(made: Conversion, rows: Observed, slug: str) -> list[Figure]:
     return [first, second]
 
 
-def _sampled(rows: Observed) -> str:
+def _sampled(rows: Observations) -> str:
     return f" (a sample of {len(rows.y):,} rows)" if rows.sampled else ""

@@ -13,6 +13,7 @@ from converter.files import refuse_to_overwrite
 from converter.inspection import Inspection, fold_each, inspect
 from converter.reports.anatomy import Anatomy, anatomy
 from converter.reports.approximation import check_table, targets_in
+from converter.reports.coefficients import table_of
 from converter.reports.contents import (
     Facts,
     Other,
@@ -21,7 +22,6 @@ from converter.reports.contents import (
     about,
     outcome_of,
     outcomes,
-    table_of,
     titled,
     verdict_of,
 )
