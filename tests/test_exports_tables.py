@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from conftest import FIXTURES
 from markdown_it import MarkdownIt
+from models import affine
 
 import converter
 from converter.errors import printable
@@ -225,3 +226,15 @@ def test_predict_a_frame(made):
     np.testing.assert_array_equal(found.to_numpy(), made.model.predict(data))
     assert isinstance(made.model.predict(data), np.ndarray)
     assert io.StringIO(made.model.to_frame().to_csv()).readline()
+
+
+def test_classes_are_called_what_the_table_calls_them():
+    rng = np.random.default_rng(4)
+    words = np.array(["bus", "car", "train"])
+    table = {"x": rng.normal(size=90), "y": words[rng.integers(3, size=90)]}
+    model = affine(
+        rng.normal(size=(3, 1)), np.zeros(3), link="softmax", family="multinomial", groups=(0, 0, 0)
+    )
+    made = converter.convert(model, table, "y")
+    assert made.folded.output_names == ("y[bus]", "y[car]", "y[train]")
+    assert made.model.output_names == ("y[0]", "y[1]", "y[2]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -307,8 +307,13 @@ class Conversion(Shown):
 
     @property
     def folded(self) -> AffineModel:
-        """The network in the table's units, its inputs called as the table calls them."""
-        return self.model.renamed(self._design.columns)
+        """The network in the table's units, by the table's names of its inputs and its classes."""
+        model = self.model.renamed(self._design.columns)
+        named = [str(label) for label in self.classes]
+        if len(set(named)) == len(model.output_names) > 1:
+            base = model.output_names[0].rpartition("[")[0] or model.output_names[0]
+            model = replace(model, output_names=tuple(f"{base}[{label}]" for label in named))
+        return model
 
     def export(
         self,
