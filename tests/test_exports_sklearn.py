@@ -94,6 +94,19 @@ def test_categories(name):
             )
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("name", ["words", "words alone", "masked words"])
+def test_what_is_missing_is_no_unknown_word(name, missing):
+    levels, values = coded.LEVELS[name]
+    model = coded.coded(levels, name="c")
+    column = pd.Series([values[0], missing], dtype=object)
+    table = pd.DataFrame({"c": column, "z": 1.0})
+    with pytest.raises(ValueError, match="missing"):
+        model.predict(table)
+    with pytest.raises(ValueError, match="unknown categor"):
+        model.to_sklearn().predict(table)
+
+
 def test_a_shipped_network_with_words():
     table = pd.read_csv(FIXTURES / "marriages.csv").drop(columns="rate_marriage")
     model = converter.fold(FIXTURES / "marriages.keras")
@@ -169,7 +182,7 @@ def test_a_pair_of_probabilities_is_one_regression():
     np.testing.assert_allclose(estimator.predict_proba(named), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("labels", [("no", "yes"), (3, 8)])
+@pytest.mark.parametrize("labels", [("no", "yes"), (3, 8), ("0", "1")])
 def test_classes_are_the_labels_of_the_table(tmp_path, labels):
     table = pd.read_csv(FIXTURES / "spector.csv")
     table["GRADE"] = table["GRADE"].map(dict(enumerate(labels)))
@@ -178,6 +191,7 @@ def test_classes_are_the_labels_of_the_table(tmp_path, labels):
     made.export(tmp_path / "m.joblib")
     estimator = joblib.load(tmp_path / "m.joblib")
     assert estimator.classes_.tolist() == list(labels)
+    assert set(estimator.predict(table[["GPA", "TUCE", "PSI"]])) <= set(labels)
     X = table[["GPA", "TUCE", "PSI"]]
     np.testing.assert_allclose(estimator.predict_proba(X)[:, 1], made.results.predict(), rtol=1e-12)
     right = (np.asarray(made.results.predict()) > 0.5) == (table["GRADE"] == labels[1])
