@@ -196,3 +196,28 @@ def test_classes_are_the_labels_of_the_table(tmp_path, labels):
     np.testing.assert_allclose(estimator.predict_proba(X)[:, 1], made.results.predict(), rtol=1e-12)
     right = (np.asarray(made.results.predict()) > 0.5) == (table["GRADE"] == labels[1])
     assert estimator.score(X, table["GRADE"]) == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(("link", "family", "outputs", "kind"), KINDS[2:5])
+def test_a_network_trained_from_logits_is_a_classifier(tmp_path, link, family, outputs, kind):
+    groups = (0,) * outputs if link == "softmax" else None
+    with_link = hostile.model(link, family, outputs, groups=groups)
+    model = replace(with_link, link="identity", groups=(-1,) * outputs)
+    table = hostile.table(rows=50)[list(hostile.NAMES)]
+    estimator = model.to_sklearn()
+    assert isinstance(estimator, kind)
+    np.testing.assert_allclose(
+        _predicted(estimator, with_link, table), with_link.predict(table), rtol=1e-11
+    )
+
+
+def test_labels_of_a_network_trained_from_logits(tmp_path):
+    table = pd.read_csv(FIXTURES / "spector.csv")
+    table["GRADE"] = table["GRADE"].map({0: "no", 1: "yes"})
+    model = replace(converter.fold(FIXTURES / "spector_logistic.keras"), link="identity")
+    made = converter.convert(model, table, "GRADE")
+    made.export(tmp_path / "m.joblib")
+    estimator = joblib.load(tmp_path / "m.joblib")
+    assert estimator.classes_.tolist() == ["no", "yes"]
+    found = estimator.predict_proba(table[["GPA", "TUCE", "PSI"]])[:, 1]
+    np.testing.assert_allclose(found, made.results.predict(), rtol=1e-12)

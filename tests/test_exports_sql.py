@@ -306,6 +306,24 @@ def test_a_softmax_of_many_classes(tmp_path, database):
     assert texts[1] < 2.3 * texts[0]
 
 
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize(("link", "family", "outputs"), LINKS[1:3])
+def test_a_network_trained_from_logits(tmp_path, database, link, family, outputs):
+    groups = (0,) * outputs if link == "softmax" else None
+    slopes = np.arange(2.0 * outputs).reshape(outputs, 2) - 1.5
+    model = affine(slopes, 0.5, family=family, names=("x", "z"))
+    table = pd.DataFrame({"x": [0.1, -0.2], "z": [0.3, 0.4]})
+    found = _run(database, _query(model, tmp_path), table)
+    predictors = [f"linear predictor {i + 1}" for i in range(outputs)]
+    np.testing.assert_allclose(found[predictors], model.predict(table), rtol=1e-13)
+    with_link = replace(model, link=link, groups=groups or (-1,))
+    np.testing.assert_allclose(
+        found[list(model.output_names)], with_link.predict(table), rtol=1e-13
+    )
+    found = _run(database, _query(model, tmp_path, linear_predictor=True), table)
+    np.testing.assert_allclose(found[list(model.output_names)], model.predict(table), rtol=1e-13)
+
+
 def test_it_is_one_query_whatever_the_names(tmp_path):
     model = replace(hostile.model("logit", "binomial"), output_names=(hostile.OUTPUT,))
     query = _query(model, tmp_path, table='a"; DROP TABLE b; --')

@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.exports.layout import one_regression, refuse_link
 from converter.exports.lookups import Lookup, parts_of
+from converter.exports.response import on_response
 from converter.model import AffineModel
 
 
@@ -23,10 +24,11 @@ def joblib(model: AffineModel, *, classes: Sequence[Any] = ()) -> bytes:
 
 
 def estimator(model: AffineModel, labels: Sequence[Any] = ()) -> Any:
-    """Return an estimator that predicts what the model does.
+    """Return an estimator that predicts what the regression does that the model is.
 
     ``LinearRegression``, ``LogisticRegression`` (its ``predict_proba``; classes are 0 and 1,
-    or `labels`, or what the outputs' names call them) or ``PoissonRegressor``. Where inputs are
+    or `labels`, or what the outputs' names call them) or ``PoissonRegressor``. A network that was
+    trained from logits is a classifier too (its ``decision_function``). Where inputs are
     categories it is the last step of a ``Pipeline`` that encodes the columns of a DataFrame.
 
     Raises
@@ -34,6 +36,7 @@ def estimator(model: AffineModel, labels: Sequence[Any] = ()) -> Any:
     ValueError
         If scikit-learn has no such estimator, or no encoder that does as the network does.
     """
+    model = on_response(model)
     refuse_link(
         model,
         "joblib",

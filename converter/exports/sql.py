@@ -12,6 +12,7 @@ import converter
 from converter.errors import printable
 from converter.exports.layout import refuse_link
 from converter.exports.lookups import Lookup, parts_of
+from converter.exports.response import on_response
 from converter.model import AffineModel
 
 _LINKS = ("identity", "logit", "softmax", "log", "cloglog")
@@ -30,7 +31,8 @@ _MAX = float(np.finfo(float).max)
 def sql(model: AffineModel, *, table: str = "data", linear_predictor: bool = False) -> bytes:
     """Return a query: the model's outputs for each row, and behind them the table's columns.
 
-    What a link is computed from is between them. A NULL, or a level that the network does not
+    What a link is computed from is between them; the link may be one that the network left to its
+    loss. A NULL, or a level that the network does not
     know, makes the row's outputs NULL. ``EXP`` is the only function that is called but for the
     rounding of codes (in SQLite it is one of the built-in mathematical functions).
 
@@ -51,6 +53,7 @@ def sql(model: AffineModel, *, table: str = "data", linear_predictor: bool = Fal
         If SQL has no function for the link, a category cannot be told by comparisons, or names
         of columns differ in case alone.
     """
+    model = on_response(model)
     link = "identity" if linear_predictor else model.link
     if not linear_predictor:
         refuse_link(
