@@ -293,6 +293,17 @@ def test_a_level_that_the_network_does_not_know(tmp_path, name, values, words):
     assert found[2].count("\n") == 1
 
 
+def test_a_table_that_has_other_levels_by_now(tmp_path):
+    levels, known = coded.LEVELS["words alone"]
+    table = pd.DataFrame({"c": known * 6})
+    table["z"], table["y"] = RNG.normal(size=(2, len(table)))
+    data = _saved(table, "parquet", tmp_path)
+    made = converter.convert(coded.coded(levels, name="c"), data, "y")
+    _saved(table.replace({"c": {known[0]: "never seen"}}), "parquet", tmp_path)
+    with pytest.raises(ValueError, match="'never seen', which the network does not know"):
+        made.export(tmp_path / "m.py")
+
+
 @pytest.mark.parametrize("missing", ["raise", "drop"])
 def test_a_class_that_the_network_does_not_know(tmp_path, missing):
     made = converter.convert(LOGIT(), _saved(TABLE, "csv", tmp_path), "yes", missing=missing)

@@ -260,12 +260,13 @@ def test_what_is_no_number_predicts_as_in_numpy(tmp_path, value):
 
 
 def test_no_level_of_a_category_is_not_a_number(tmp_path):
-    for name in ("bins", "numbers", "one or other", "codes"):
-        model = coded.coded(coded.LEVELS[name][0], name="c")
-        query = _query(model, tmp_path)
+    levels = [coded.LEVELS[name][0] for name in ("bins", "numbers", "one or other", "codes")]
+    levels.append(replace(levels[1], types=("float64",)))
+    for one in levels:
+        query = _query(coded.coded(one, name="c"), tmp_path)
         with duckdb.connect() as base:
             base.execute("CREATE TABLE data AS SELECT 'nan'::DOUBLE AS c, 1.0 AS z")
-            assert base.execute(query).fetchone()[0] is None, name
+            assert base.execute(query).fetchone()[0] is None, one
     bins = coded.coded(coded.LEVELS["bins"][0], name="c")
     query = _query(bins, tmp_path)
     for value in (np.inf, -np.inf):
