@@ -159,6 +159,18 @@ def test_classes_have_their_names(tmp_path, schema, score):
     np.testing.assert_allclose(chance, expected if place else 1.0 - expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize(("link", "family", "outputs"), [LINKS[1], LINKS[5]])
+def test_a_network_trained_from_logits(tmp_path, schema, score, link, family, outputs):
+    groups = (0,) * outputs if outputs > 1 else None
+    with_link = hostile.model(link, family, outputs, groups=groups)
+    model = replace(with_link, link="identity", groups=(-1,) * outputs)
+    root = _written(model, tmp_path / "m.pmml", schema)
+    assert root.find("{*}RegressionModel").get("functionName") == "classification"
+    table = hostile.table(rows=30)[list(hostile.NAMES)]
+    found = _predicted(score(tmp_path / "m.pmml", table), with_link)
+    np.testing.assert_allclose(found, with_link.predict(table), rtol=1e-11, atol=1e-14)
+
+
 def test_refusals(tmp_path):
     for model, words in (
         (hostile.model(outputs=2), "has several: export one of"),

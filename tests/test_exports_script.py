@@ -259,6 +259,92 @@ def test_it_says_which_table_it_wants(tmp_path):
     assert "No. Observations:                  50" in done.stdout
 
 
+def _run_on(script: Path, *argv: Path, cwd: Path | None = None) -> tuple[int, str, str]:
+    command = [sys.executable, script, *argv]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("words alone", ["never seen"], "holds 'never seen', which the network does not know"),
+        ("words alone", [None], "has a missing value"),
+        ("words", [None], "has a missing value"),
+        ("codes", [4.0, 1.5], "holds 4.0, which"),
+        ("numbers", [2.5], "holds 2.5, which"),
+        ("one or other", [2.0**25], "holds 33554432.0, which"),
+        ("bins", [np.nan], "has a missing value"),
+    ],
+)
+def test_a_level_that_the_network_does_not_know(tmp_path, name, values, words):
+    levels, known = coded.LEVELS[name]
+    table = pd.DataFrame({"c": known * 6})
+    table["z"], table["y"] = RNG.normal(size=(2, len(table)))
+    data = _saved(table, "parquet", tmp_path)
+    converter.convert(coded.coded(levels, name="c"), data, "y").export(tmp_path / "m.py")
+    text = isinstance(known[0], str)
+    table["c"] = table["c"].astype(object if text else float)
+    table.loc[3 : 2 + len(values), "c"] = values
+    table.to_parquet(tmp_path / "other.parquet")
+    found = _run_on(tmp_path / "m.py", tmp_path / "other.parquet")
+    assert found[:2] == (1, "")
+    assert found[2].startswith(f"the column 'c' {words}")
+    assert found[2].count("\n") == 1
+
+
+def test_a_table_that_has_other_levels_by_now(tmp_path):
+    levels, known = coded.LEVELS["words alone"]
+    table = pd.DataFrame({"c": known * 6})
+    table["z"], table["y"] = RNG.normal(size=(2, len(table)))
+    data = _saved(table, "parquet", tmp_path)
+    made = converter.convert(coded.coded(levels, name="c"), data, "y")
+    _saved(table.replace({"c": {known[0]: "never seen"}}), "parquet", tmp_path)
+    with pytest.raises(ValueError, match="'never seen', which the network does not know"):
+        made.export(tmp_path / "m.py")
+
+
+@pytest.mark.parametrize("missing", ["raise", "drop"])
+def test_a_class_that_the_network_does_not_know(tmp_path, missing):
+    made = converter.convert(LOGIT(), _saved(TABLE, "csv", tmp_path), "yes", missing=missing)
+    made.export(tmp_path / "m.py")
+    other = TABLE.assign(yes=["perhaps", *TABLE["yes"][1:]])
+    other.to_csv(tmp_path / "other.csv", index=False)
+    found = _run_on(tmp_path / "m.py", tmp_path / "other.csv")
+    assert found == (1, "", "the column 'yes' holds 'perhaps', which the network does not know\n")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_truth_values_that_were_in_memory(tmp_path, suffix):
+    table = TABLE.assign(a=TABLE["a"] > 0, p=TABLE["p"] == 1)
+    made = converter.convert(LOGIT(), table, "p")
+    made.export(tmp_path / "m.py")
+    code, out, err = _run_on(tmp_path / "m.py", _saved(table, suffix, tmp_path))
+    assert (code, err) == (0, "")
+    assert _timeless(out) == _timeless(str(made.results.summary())) + "\n"
+
+
+def test_words_among_numbers(tmp_path):
+    converter.convert(_model(), _saved(TABLE, "csv", tmp_path), "y").export(tmp_path / "m.py")
+    TABLE.assign(a=["many", *TABLE["a"][1:]]).to_csv(tmp_path / "other.csv", index=False)
+    code, out, err = _run_on(tmp_path / "m.py", tmp_path / "other.csv")
+    assert (code, out) == (1, "")
+    assert (
+        err == "the column 'a' does not hold numbers: could not convert string to float: 'many'\n"
+    )
+
+
+def test_a_table_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = _saved(TABLE, "csv", Path())
+    made = converter.convert(_model(), path, "y")
+    made.export("m.py")
+    (tmp_path / "elsewhere").mkdir()
+    found = _run_on(tmp_path / "m.py", cwd=tmp_path / "elsewhere")
+    assert found == (1, "", "table.csv is not there (from this folder): python FILE.py TABLE\n")
+    assert _run_on(tmp_path / "m.py", Path("../table.csv"), cwd=tmp_path / "elsewhere")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -94,6 +94,19 @@ def test_categories(name):
             )
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("name", ["words", "words alone", "masked words"])
+def test_what_is_missing_is_no_unknown_word(name, missing):
+    levels, values = coded.LEVELS[name]
+    model = coded.coded(levels, name="c")
+    column = pd.Series([values[0], missing], dtype=object)
+    table = pd.DataFrame({"c": column, "z": 1.0})
+    with pytest.raises(ValueError, match="missing"):
+        model.predict(table)
+    with pytest.raises(ValueError, match="unknown categor"):
+        model.to_sklearn().predict(table)
+
+
 def test_a_shipped_network_with_words():
     table = pd.read_csv(FIXTURES / "marriages.csv").drop(columns="rate_marriage")
     model = converter.fold(FIXTURES / "marriages.keras")
@@ -169,7 +182,7 @@ def test_a_pair_of_probabilities_is_one_regression():
     np.testing.assert_allclose(estimator.predict_proba(named), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("labels", [("no", "yes"), (3, 8)])
+@pytest.mark.parametrize("labels", [("no", "yes"), (3, 8), ("0", "1")])
 def test_classes_are_the_labels_of_the_table(tmp_path, labels):
     table = pd.read_csv(FIXTURES / "spector.csv")
     table["GRADE"] = table["GRADE"].map(dict(enumerate(labels)))
@@ -178,7 +191,43 @@ def test_classes_are_the_labels_of_the_table(tmp_path, labels):
     made.export(tmp_path / "m.joblib")
     estimator = joblib.load(tmp_path / "m.joblib")
     assert estimator.classes_.tolist() == list(labels)
+    assert set(estimator.predict(table[["GPA", "TUCE", "PSI"]])) <= set(labels)
     X = table[["GPA", "TUCE", "PSI"]]
     np.testing.assert_allclose(estimator.predict_proba(X)[:, 1], made.results.predict(), rtol=1e-12)
     right = (np.asarray(made.results.predict()) > 0.5) == (table["GRADE"] == labels[1])
     assert estimator.score(X, table["GRADE"]) == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(("link", "family", "outputs", "kind"), KINDS[2:5])
+def test_a_network_trained_from_logits_is_a_classifier(tmp_path, link, family, outputs, kind):
+    groups = (0,) * outputs if link == "softmax" else None
+    with_link = hostile.model(link, family, outputs, groups=groups)
+    model = replace(with_link, link="identity", groups=(-1,) * outputs)
+    table = hostile.table(rows=50)[list(hostile.NAMES)]
+    estimator = model.to_sklearn()
+    assert isinstance(estimator, kind)
+    np.testing.assert_allclose(
+        _predicted(estimator, with_link, table), with_link.predict(table), rtol=1e-11
+    )
+
+
+def test_labels_of_a_network_trained_from_logits(tmp_path):
+    table = pd.read_csv(FIXTURES / "spector.csv")
+    table["GRADE"] = table["GRADE"].map({0: "no", 1: "yes"})
+    model = replace(converter.fold(FIXTURES / "spector_logistic.keras"), link="identity")
+    made = converter.convert(model, table, "GRADE")
+    made.export(tmp_path / "m.joblib")
+    estimator = joblib.load(tmp_path / "m.joblib")
+    assert estimator.classes_.tolist() == ["no", "yes"]
+    found = estimator.predict_proba(table[["GPA", "TUCE", "PSI"]])[:, 1]
+    np.testing.assert_allclose(found, made.results.predict(), rtol=1e-12)
+
+
+def test_the_family_that_was_asked_for_is_the_estimators(tmp_path):
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+
+    rng = np.random.default_rng(0)
+    table = {"x": rng.normal(size=80), "y": (rng.random(80) < 0.5).astype(float)}
+    for family, kind in (("binomial", LogisticRegression), ("gaussian", LinearRegression)):
+        made = converter.convert(affine([0.5], 0.1), table, "y", family=family)
+        assert isinstance(made.folded.to_sklearn(), kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from dataclasses import replace
 
 import coded
@@ -59,7 +60,8 @@ def test_databases_predict_the_same(tmp_path, database, link, family, outputs):
     # Far out, where exponentials overflow if they are let to.
     table.iloc[100:110] *= 300.0
     found = _run(database, _query(model, tmp_path), table)
-    assert list(found.columns)[: len(hostile.NAMES)] == list(hostile.NAMES)
+    assert tuple(found.columns[:outputs]) == model.output_names
+    assert list(found.columns[-len(hostile.NAMES) :]) == list(hostile.NAMES)
     expected = model.predict(table)
     read = found[list(model.output_names)].to_numpy(dtype=float)
     if link == "log":
@@ -173,16 +175,168 @@ def test_wide_tables(tmp_path, database):
     np.testing.assert_allclose(found["y"], model.predict(table)[:, 0], rtol=1e-11)
 
 
+def _cells(database: str, query: str, table: pd.DataFrame) -> list:
+    """Return the rows that a query finds, of which no names are told apart."""
+    if database == "duckdb":
+        with duckdb.connect() as base:
+            base.register("data", table)
+            return base.execute(query).fetchall()
+    base = sqlite3.connect(":memory:")
+    table.to_sql("data", base, index=False)
+    return base.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize(("link", "family", "outputs"), LINKS)
+def test_other_columns_of_the_table_change_nothing(tmp_path, database, link, family, outputs):
+    groups = (0,) * outputs if link == "softmax" else None
+    slopes = np.arange(2.0 * outputs).reshape(outputs, 2) - 1.5
+    model = affine(slopes, 0.5, link=link, family=family, names=("x", "z"), groups=groups)
+    query = _query(model, tmp_path)
+    table = pd.DataFrame({"x": [0.1, -0.2], "z": [0.3, 0.4]})
+    asked = ", ".join(f'"{name}"' for name in model.output_names)
+    for name in (
+        *(*model.output_names, "Linear Predictor 1", "linear predictor 1", "softmax maximum 1"),
+        *("SOFTMAX SUM 1", "linear", "sum"),
+    ):
+        other = table.assign(**{name: [90.0, -90.0]})
+        for before in (other, other[other.columns[::-1]]):
+            found = _cells(database, f"SELECT {asked} FROM ({query})", before)
+            np.testing.assert_allclose(found, model.predict(table), rtol=1e-13)
+            (first, *_) = _cells(database, query, before)
+            np.testing.assert_allclose(first[:outputs], model.predict(table)[0], rtol=1e-13)
+            assert set(first[-3:]) == {0.1, 0.3, 90.0}
+    # A table that has been scored.
+    scored = f"CREATE TABLE scored AS {query}"
+    if database == "duckdb":
+        with duckdb.connect() as base:
+            base.execute("CREATE TABLE data (x DOUBLE, z DOUBLE)")
+            base.execute("INSERT INTO data VALUES (0.1, 0.3)")
+            base.execute(scored)
+            base.execute("UPDATE scored SET x = -0.2, z = 0.4")
+            again = base.execute(_query(model, tmp_path, table="scored")).fetchall()
+    else:
+        base = sqlite3.connect(":memory:")
+        base.execute("CREATE TABLE data (x, z)")
+        base.execute("INSERT INTO data VALUES (0.1, 0.3)")
+        base.execute(scored)
+        base.execute("UPDATE scored SET x = -0.2, z = 0.4")
+        again = base.execute(_query(model, tmp_path, table="scored")).fetchall()
+    np.testing.assert_allclose(again[0][:outputs], model.predict(table)[1], rtol=1e-13)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_an_output_that_is_called_as_an_input_is(tmp_path, database):
+    model = replace(affine([[2.0, 3.0]], 1.0, names=("Y", "z")), output_names=("y",))
+    query = _query(model, tmp_path)
+    assert "a number behind their names" in query.splitlines()[1]
+    assert _cells(database, f"SELECT y_1, Y FROM ({query})", pd.DataFrame({"Y": [1.0], "z": 0.5}))[
+        0
+    ] == (4.5, 1.0)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_column_that_the_table_lacks_is_an_error(tmp_path, database):
+    query = _query(affine([[2.0, 3.0]], names=("x", "z")), tmp_path)
+    with pytest.raises((sqlite3.OperationalError, duckdb.BinderException), match="z"):
+        _cells(database, query, pd.DataFrame({"x": [1.0]}))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_no_number_predicts_as_in_numpy(tmp_path, value):
+    for link, family, outputs in LINKS:
+        groups = (0,) * outputs if link == "softmax" else None
+        slopes = np.arange(1.0, 1.0 + outputs)[:, None]
+        model = affine(slopes, 0.5, link=link, family=family, names=("x",), groups=groups)
+        query = _query(model, tmp_path)
+        with duckdb.connect() as base:
+            base.execute(f"CREATE TABLE data AS SELECT '{value}'::DOUBLE AS x")
+            found = base.execute(query).fetchone()[:outputs]
+        if value == "nan" or link == "softmax":
+            assert np.isnan(found).all(), link
+        else:
+            with np.errstate(over="ignore"):
+                assert list(found) == model.predict([[float(value)]])[0].tolist(), link
+
+
+def test_no_level_of_a_category_is_not_a_number(tmp_path):
+    levels = [coded.LEVELS[name][0] for name in ("bins", "numbers", "one or other", "codes")]
+    levels.append(replace(levels[1], types=("float64",)))
+    for one in levels:
+        query = _query(coded.coded(one, name="c"), tmp_path)
+        with duckdb.connect() as base:
+            base.execute("CREATE TABLE data AS SELECT 'nan'::DOUBLE AS c, 1.0 AS z")
+            assert base.execute(query).fetchone()[0] is None, one
+    bins = coded.coded(coded.LEVELS["bins"][0], name="c")
+    query = _query(bins, tmp_path)
+    for value in (np.inf, -np.inf):
+        table = pd.DataFrame({"c": [value], "z": [1.0]})
+        for database in DATABASES:
+            found = _cells(database, query, table)[0][0]
+            assert found == pytest.approx(bins.predict(table)[0, 0], rel=1e-14)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_whole_numbers_and_truth_values(tmp_path, database):
+    model = affine([[1.0, 3.0]], names=("x", "z"))
+    table = pd.DataFrame({"x": [2**53 + 1, 2**62 + 1, -7], "z": [True, False, True]})
+    found = [row[0] for row in _cells(database, _query(model, tmp_path), table)]
+    assert found == model.predict(table)[:, 0].tolist()
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_softmax_of_many_classes(tmp_path, database):
+    rng = np.random.default_rng(4)
+    sizes, texts = (60, 120), []
+    for size in sizes:
+        model = affine(
+            *(10.0 * rng.normal(size=(size, 3)), rng.normal(size=size)),
+            link="softmax",
+            family="multinomial",
+            names=("a", "b", "c"),
+            groups=tuple(i % 2 for i in range(size)),
+        )
+        query = _query(model, tmp_path)
+        table = pd.DataFrame(rng.normal(size=(20, 3)), columns=["a", "b", "c"])
+        start = time.monotonic()
+        found = np.array([row[:size] for row in _cells(database, query, table)])
+        # What is written out in what it is part of takes minutes.
+        assert time.monotonic() - start < 5.0
+        np.testing.assert_allclose(found, model.predict(table), rtol=1e-12, atol=1e-300)
+        texts.append(len(query))
+    assert texts[1] < 2.3 * texts[0]
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize(("link", "family", "outputs"), LINKS[1:3])
+def test_a_network_trained_from_logits(tmp_path, database, link, family, outputs):
+    groups = (0,) * outputs if link == "softmax" else None
+    slopes = np.arange(2.0 * outputs).reshape(outputs, 2) - 1.5
+    model = affine(slopes, 0.5, family=family, names=("x", "z"))
+    table = pd.DataFrame({"x": [0.1, -0.2], "z": [0.3, 0.4]})
+    found = _run(database, _query(model, tmp_path), table)
+    predictors = [f"linear predictor {i + 1}" for i in range(outputs)]
+    np.testing.assert_allclose(found[predictors], model.predict(table), rtol=1e-13)
+    with_link = replace(model, link=link, groups=groups or (-1,))
+    np.testing.assert_allclose(
+        found[list(model.output_names)], with_link.predict(table), rtol=1e-13
+    )
+    found = _run(database, _query(model, tmp_path, linear_predictor=True), table)
+    np.testing.assert_allclose(found[list(model.output_names)], model.predict(table), rtol=1e-13)
+
+
 def test_it_is_one_query_whatever_the_names(tmp_path):
     model = replace(hostile.model("logit", "binomial"), output_names=(hostile.OUTPUT,))
     query = _query(model, tmp_path, table='a"; DROP TABLE b; --')
     for dialect in (None, "duckdb", "sqlite", "postgres"):
         (tree,) = sqlglot.parse(query, dialect=dialect)
         assert isinstance(tree, sqlglot.exp.Select)
-        assert tree.named_selects[-1] == hostile.OUTPUT
+        assert tree.named_selects[0] == hostile.OUTPUT
         columns = {one.name for one in tree.find_all(sqlglot.exp.Column)}
         assert set(hostile.NAMES) <= columns
-        assert [one.name for one in tree.find_all(sqlglot.exp.Table)] == ['a"; DROP TABLE b; --']
+        steps = {one.alias for one in tree.find_all(sqlglot.exp.CTE)}
+        tables = {one.name for one in tree.find_all(sqlglot.exp.Table)}
+        assert tables - steps == {'a"; DROP TABLE b; --'}
 
 
 def test_refusals(tmp_path):
@@ -195,6 +349,7 @@ def test_refusals(tmp_path):
             "a type that rounds",
         ),
         (affine([[1.0]], names=["a\0b"]), "null character"),
+        (affine([[1.0, 2.0]], names=["a", "A"]), "'a' and 'A' differ in case alone"),
     ):
         with pytest.raises(ValueError, match=words):
             model.export(tmp_path / "m.sql")

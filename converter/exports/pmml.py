@@ -16,6 +16,7 @@ import numpy as np
 import converter
 from converter.exports.layout import base_of, fresh, one_regression
 from converter.exports.lookups import Lookup, parts_of
+from converter.exports.response import on_response
 from converter.model import AffineModel
 
 _NAMESPACE = "http://www.dmg.org/PMML-4_4"
@@ -34,9 +35,9 @@ _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 def pmml(model: AffineModel, *, classes: Sequence[Any] = ()) -> bytes:
     """Return the document.
 
-    Behind a sigmoid, softmax, probit or cloglog it is a classification (of 0 and 1, or of what the
-    outputs' names call the classes), else a regression. Missing values and levels that the
-    network does not know are invalid.
+    Behind a sigmoid, softmax, probit or cloglog, which may be left to the loss, it is a
+    classification (of 0 and 1, or of what the outputs' names call the classes), else a
+    regression. Missing values and levels that the network does not know are invalid.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def pmml(model: AffineModel, *, classes: Sequence[Any] = ()) -> bytes:
         If the model has several outputs that are no softmax, a category cannot be told by
         comparisons, or a name holds characters that XML cannot.
     """
-    model, named = one_regression(model, "pmml", classes)
+    model, named = one_regression(on_response(model), "pmml", classes)
     document = _Document(model, tuple(map(str, named)))
     root = document.build()
     for element in root.iter():

@@ -103,6 +103,7 @@ def _source(made: Conversion) -> str:
 # Written by converter {converter.__version__}; needs numpy, pandas and statsmodels.
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,8 @@ def main():
     path = sys.argv[1] if len(sys.argv) > 1 else DATA
     if path is None:
         sys.exit("which table? python FILE.py TABLE")
+    if not Path(path).exists():
+        sys.exit(f"{{path}} is not there (from this folder): python FILE.py TABLE")
     y, X, more = rows(path)
     if len(y) != ROWS:
         print(f"the table has {{len(y)}} rows; it had {{ROWS}}", file=sys.stderr)
@@ -229,7 +232,10 @@ def _check(made: Conversion, source: str) -> None:
         if origin.path is not None:
             try:
                 y, X, more = known["rows"](origin.path)
-            except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+            except (
+                *(ValueError, TypeError, KeyError, AttributeError, OSError),
+                SystemExit,
+            ) as error:
                 raise ValueError(
                     f"script: pandas does not read the rows of {printable(origin.path)} as they "
                     f"were read ({printable(str(error))}); save the table as Parquet, and convert "

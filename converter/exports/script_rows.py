@@ -22,6 +22,16 @@ _MISSING = (
 )
 
 
+_KNOWN = '''
+def stop_unless(known, column):
+    """Stop at the first value that the network has no level for."""
+    for value in column[~known][:1]:
+        shown = f"holds {value!r}, which the network does not know"
+        sys.exit(f"the column {column.name!r} {'has a missing value' if pd.isna(value) else shown}")
+
+'''
+
+
 def rows_source(made: Conversion) -> str:
     """Return the source of ``number`` and of ``rows(path)``.
 
@@ -33,10 +43,12 @@ def rows_source(made: Conversion) -> str:
     origin = made.origin
     assert origin is not None
     lines = [*_read(origin)]
+    checked = _known_response(made, origin)
     if origin.where is not None:
         lines.append(f"table = table[{condition_in_pandas(origin.where)}]")
     lines += _regressors(made)
     lines += _response(made, origin)
+    lines += checked
     lines.append("more = {}")
     if origin.weights is not None:
         lines.append(f"more['weights'] = number(table[{origin.weights!r}])")
@@ -47,6 +59,8 @@ def rows_source(made: Conversion) -> str:
         lines.append("complete = " + " & ".join(checks))
         lines.append("y, X = y[complete], X[complete]")
         lines.append("table, more = table[complete], {k: v[complete] for k, v in more.items()}")
+    levels = _known_levels(made)
+    lines += levels
     lines += _groups(origin)
     if made._outcomes:
         labels = made._class_labels()
@@ -55,7 +69,7 @@ def rows_source(made: Conversion) -> str:
     lines.append(f"return y.rename({made._design.target!r}), X, more")
     body = "\n    ".join(lines)
     return f'''{_number(origin)}
-
+{_KNOWN if checked or levels else ""}
 def rows(path):
     """Return the response, the regressors, and what else each row has."""
     {body}
@@ -64,15 +78,26 @@ def rows(path):
 
 def _number(origin: Origin) -> str:
     change = ""
-    if origin.path is not None and _kind(origin) == "csv":
+    if origin.path is None:
+        # As pandas, polars, R or a database may have saved them.
+        truth = {w: str(int(w.lower() == "true")) for t in ("true", "false") for w in _cases(t)}
+        change = f".replace({truth!r})"
+    elif _kind(origin) == "csv":
         if _dialect(origin).point == ",":
             change += '.str.replace(",", ".")'
         if _has_truth(origin.path):
             change += '.str.lower().replace({"true": "1", "false": "0"})'
     return f'''def number(column):
     """Return a column as numbers; those of text to the last digit."""
-    return column{change}.astype(float)
+    try:
+        return column{change}.astype(float)
+    except (ValueError, TypeError) as error:
+        sys.exit(f"the column {{column.name!r}} does not hold numbers: {{error}}")
 '''
+
+
+def _cases(word: str) -> tuple[str, ...]:
+    return word, word.title(), word.upper()
 
 
 def _has_truth(path: str) -> bool:
@@ -198,6 +223,35 @@ def _response(made: Conversion, origin: Origin) -> list[str]:
         return [f"y = {column}.map({codes!r})"]
     numbers = {float(one): float(place) for place, one in enumerate(labels)}
     return [f"y = number({column}).map({numbers!r})"]
+
+
+def _known_response(made: Conversion, origin: Origin) -> list[str]:
+    """Return the test that a response in classes has no others; missing ones are another matter."""
+    if not made._design.labels:
+        return []
+    column = f"table[{origin.target!r}]"
+    return [f"stop_unless(y.notna() | {column}.isna(), {column})"]
+
+
+def _known_levels(made: Conversion) -> list[str]:
+    """Return the tests that each row has a level of each category.
+
+    Without one all of its indicators are zero, as those of the base are.
+    """
+    if made._design.coding is None:
+        return []
+    lines = []
+    for one in parts_of(made.folded, "script")[1]:
+        column, raw = _column(one), f"table[{one.column!r}]"
+        known = f"{column}.isin({[value for value, _ in one.equal]!r})"
+        if one.below or (one.text and one.other is not None):
+            known = f"{column}.notna()"
+        elif one.other is not None:
+            known = f"({column} % 1 == 0)"
+            if one.limits is not None:
+                known += f" & {column}.between{one.limits!r}"
+        lines.append(f"stop_unless({known}, {raw})")
+    return lines
 
 
 def _present(made: Conversion, origin: Origin) -> list[str]:

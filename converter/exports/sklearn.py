@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.exports.layout import one_regression, refuse_link
 from converter.exports.lookups import Lookup, parts_of
+from converter.exports.response import on_response
 from converter.model import AffineModel
 
 
@@ -23,10 +24,11 @@ def joblib(model: AffineModel, *, classes: Sequence[Any] = ()) -> bytes:
 
 
 def estimator(model: AffineModel, labels: Sequence[Any] = ()) -> Any:
-    """Return an estimator that predicts what the model does.
+    """Return an estimator that predicts what the regression does that the model is.
 
     ``LinearRegression``, ``LogisticRegression`` (its ``predict_proba``; classes are 0 and 1,
-    or `labels`, or what the outputs' names call them) or ``PoissonRegressor``. Where inputs are
+    or `labels`, or what the outputs' names call them) or ``PoissonRegressor``. A network that was
+    trained from logits is a classifier too (its ``decision_function``). Where inputs are
     categories it is the last step of a ``Pipeline`` that encodes the columns of a DataFrame.
 
     Raises
@@ -34,6 +36,7 @@ def estimator(model: AffineModel, labels: Sequence[Any] = ()) -> Any:
     ValueError
         If scikit-learn has no such estimator, or no encoder that does as the network does.
     """
+    model = on_response(model)
     refuse_link(
         model,
         "joblib",
@@ -43,6 +46,9 @@ def estimator(model: AffineModel, labels: Sequence[Any] = ()) -> Any:
     classes: tuple[Any, ...] = ()
     if model.link != "identity":
         model, classes = one_regression(model, "joblib", labels)
+        # A table's labels are as the table has them; numbers in names of outputs are numbers.
+        if not labels and classes == tuple(map(str, range(len(classes)))):
+            classes = tuple(range(len(classes)))
     numbers, lookups = parts_of(model, "joblib")
     if not lookups:
         return _regression(model, model.coef, model.feature_names, classes)
@@ -90,8 +96,7 @@ def _regression(
         made = LogisticRegression(C=np.inf, fit_intercept=constant)
         if model.link == "softmax" and len(classes) == 2:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        numbered = classes == tuple(map(str, range(len(classes))))
-        made.classes_ = np.arange(len(classes)) if numbered else np.array(classes)
+        made.classes_ = np.array(classes)
         made.coef_, made.intercept_ = coef.copy(), intercept
         made.n_iter_ = np.zeros(1, dtype=np.int32)
     made.n_features_in_ = coef.shape[1]
@@ -123,8 +128,9 @@ def _encoder(one: Lookup) -> tuple[Any, list[int], Any]:
         values = np.array([value for value, _ in known], dtype=object if one.text else None)
         encoder = OneHotEncoder(categories=[values], handle_unknown="error")
         return encoder, [at for _, at in known], known[0][0]
-    # Words that are not known are -1; what is missing is no word, and is refused.
-    words = np.array([*(value for value, _ in known), np.nan], dtype=object)
+    # Words that are not known are -1; what is missing is no word: it is known here, so that it is
+    # not one of those, and refused by the next step.
+    words = np.array([*(value for value, _ in known), None, np.nan], dtype=object)
     numbered = OrdinalEncoder(
         categories=[words], handle_unknown="use_encoded_value", unknown_value=-1
     )

@@ -309,6 +309,8 @@ class Conversion(Shown):
     def folded(self) -> AffineModel:
         """The network in the table's units, by the table's names of its inputs and its classes."""
         model = self.model.renamed(self._design.columns)
+        if self.family in ("gaussian", "binomial", "multinomial", "poisson"):  # as was asked for
+            model = replace(model, family=self.family)
         named = [str(label) for label in self.classes]
         if len(set(named)) == len(model.output_names) > 1:
             base = model.output_names[0].rpartition("[")[0] or model.output_names[0]
