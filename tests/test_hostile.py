@@ -275,3 +275,39 @@ def test_a_weight_is_no_code(tmp_path):
 
     with pytest.raises(converter.ModelFileError, match="is not a model file"):
         converter.inspect(path)
+
+
+def test_layers_in_another_order_than_keras_has_them_are_refused(tmp_path):
+    """Keras numbers weights by depth: without their names, another order would exchange them."""
+    import io
+    from dataclasses import replace
+
+    from models import affine
+
+    import converter
+
+    rng = np.random.default_rng(0)
+    names = ("p[0]", "p[1]", "q[0,0]", "q[0,1]")
+    model = replace(affine(rng.normal(size=(4, 3)), rng.normal(size=4)), output_names=names)
+    model.export(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+        metadata = archive.read("metadata.json")
+    with h5py.File(weights, "a") as store:
+        store.visititems(lambda _, one: [one.attrs.__delitem__(key) for key in list(one.attrs)])
+    layers = config["config"]["layers"]
+    places = [n for n, one in enumerate(layers) if one["class_name"] == "Dense"]
+
+    def save(name):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("metadata.json", metadata)
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("model.weights.h5", weights.getvalue())
+        return tmp_path / name
+
+    assert np.array_equal(converter.fold(save("plain.keras")).coef, model.coef)
+    first, second = places
+    layers[first], layers[second] = layers[second], layers[first]
+    with pytest.raises(converter.ModelFileError, match="in another order than Keras"):
+        converter.fold(save("changed.keras"))

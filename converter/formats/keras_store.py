@@ -17,6 +17,7 @@ import numpy as np
 from converter.errors import ModelFileError, printable
 from converter.formats.hdf5 import Hdf5
 from converter.formats.keras_config import CUSTOM, Layer, Model
+from converter.formats.keras_order import keras_order
 from converter.formats.keras_weights import Role, numbered, snake_case
 
 #: Layers with a vocabulary, and the type of its tokens.
@@ -127,6 +128,7 @@ class _Walk:
 
     def model(self, model: Model, path: str) -> None:
         """Assign to the layers of a model whose list stands at `path`."""
+        self._check_order(model, path)
         used: dict[str, int] = {}
         oldest = self._oldest(model, path) if self.container == _OLDEST else {}
         for layer in model.layers:
@@ -144,6 +146,36 @@ class _Walk:
             place_name = numbered(name, used)
             if not known:
                 self.layer(layer, f"{path}/{place_name}")
+
+    def _check_order(self, model: Model, path: str) -> None:
+        """Refuse layers of a class in another order than Keras', where weights bear no names.
+
+        Keras numbers them by its own order, whatever that of the file is; it writes no such file.
+        """
+        if model.class_name == "Sequential":
+            return
+        places: dict[str, int] | None = None
+        last: dict[str, Layer] = {}
+        for layer in model.layers:
+            before = last.get(layer.class_name)
+            if layer.is_operator or not (layer.roles or layer.model or layer.parts):
+                continue
+            last[layer.class_name] = layer
+            if before is None:
+                continue
+            if places is None:
+                places = {name: place for place, name in enumerate(keras_order(model))}
+            own, other = places.get(layer.name), places.get(before.name)
+            if own is None or other is None or own > other:
+                continue
+            names = [
+                one for one in self.store.names(path) if self.store.names(f"{path}/{one}/vars")
+            ]
+            if any(self.store.text(f"{path}/{one}/vars", "name") is None for one in names):
+                raise ModelFileError(
+                    f"lists the layers {printable(before.name)!r} and {printable(layer.name)!r} in "
+                    "another order than Keras, which numbers their weights by its own"
+                )
 
     def _oldest(self, model: Model, path: str) -> dict[str, list[str]]:
         """Return the stored names of each class in order, whose numbers skip."""
