@@ -295,7 +295,11 @@ def test_layers_in_another_order_than_keras_has_them_are_refused(tmp_path):
         weights = io.BytesIO(archive.read("model.weights.h5"))
         metadata = archive.read("metadata.json")
     with h5py.File(weights, "a") as store:
-        store.visititems(lambda _, one: [one.attrs.__delitem__(key) for key in list(one.attrs)])
+        groups: list[h5py.Group] = []
+        store.visititems(lambda _, one: groups.append(one))
+        for group in groups:
+            for key in list(group.attrs):
+                del group.attrs[key]
     layers = config["config"]["layers"]
     places = [n for n, one in enumerate(layers) if one["class_name"] == "Dense"]
 
