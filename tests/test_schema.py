@@ -14,6 +14,7 @@ from converter.semantics.onnx.tables import DOMAINS, OPERATORS
 _MESSAGES = {
     "TypeProto.Tensor": onnx_ml_pb2.TypeProto.Tensor,
     "Dimension": onnx_ml_pb2.TensorShapeProto.Dimension,
+    "Metadata": onnx_ml_pb2.StringStringEntryProto,
 }
 
 
