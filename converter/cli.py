@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 _REGRESSION, _NONE, _TROUBLE = 0, 1, 2
 
 _model = click.argument("model", type=click.Path(dir_okay=True))
-_output, _signature = shared.output_option, shared.signature_option
-_scale, _scale_target = shared.scale_option, shared.scale_target_option
-_one_or_more, _place_or_name = shared.one_or_more, shared.place_or_name
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _file = click.option(
     "-o", "--out", type=click.Path(dir_okay=False), help="Write to this file instead."
@@ -94,13 +91,13 @@ def main() -> None:
 
 @main.command()
 @_model
-@_output
-@_signature
+@shared.output_option
+@shared.signature_option
 @_json
 @_reported
 def inspect(model: str, output: str | None, signature: str | None, as_json: bool) -> int:
     """Decide whether MODEL is a regression, and say why not if it is not."""
-    found = converter.inspect(model, output=_place_or_name(output), signature=signature)
+    found = converter.inspect(model, output=shared.place_or_name(output), signature=signature)
     if as_json:
         _print_json(found.to_dict())
     else:
@@ -110,10 +107,10 @@ def inspect(model: str, output: str | None, signature: str | None, as_json: bool
 
 @main.command()
 @_model
-@_output
-@_signature
-@_scale
-@_scale_target
+@shared.output_option
+@shared.signature_option
+@shared.scale_option
+@shared.scale_target_option
 @click.option("--verify", "check", is_flag=True, help="Run MODEL in its own runtime and compare.")
 @_file
 @_to
@@ -333,7 +330,7 @@ def batch(
     done = converter.batch(
         models,
         data,
-        None if target is None else _one_or_more(target),
+        None if target is None else shared.one_or_more(target),
         ledger=ledger,
         where=where,
         workers=workers,

@@ -11,7 +11,8 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,6 +62,8 @@ CREATE TABLE failure (
 PRAGMA user_version = {SCHEMA};
 PRAGMA application_id = {_MAGIC};
 """
+# Tables that what is found about a model goes to.
+_FILLED = ("model", "regression", "coefficient", "caveat", "failure")
 #: The tables that `export` writes, and how.
 EXPORTS = {
     "models": "SELECT * FROM model ORDER BY key",
@@ -105,7 +108,7 @@ class Ledger:
             raise DataError(f"{shown}: cannot be used as a ledger: {error}") from None
         if not empty and (magic != _MAGIC or version != SCHEMA):
             self._db.close()
-            what = f"is a ledger of version {version}" if magic == _MAGIC else "is no ledger"
+            what = _what(magic, version)
             raise DataError(f"{shown}: {what}; name another file with ledger= (--ledger)")
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -115,10 +118,7 @@ class Ledger:
                 self._create()
         except sqlite3.Error as error:
             raise DataError(f"{shown}: cannot be used as a ledger: {error}") from None
-        self._columns = {
-            name: {row[1] for row in self._db.execute(f"PRAGMA table_info({name})")}
-            for name in ("model", "regression", "coefficient", "caveat", "failure")
-        }
+        self._columns = {name: _columns_of(self._db, name) for name in _FILLED}
         self._run = 0
 
     def _open_to_read(self, shown: str) -> None:
@@ -140,24 +140,36 @@ class Ledger:
                 failure = error
         else:
             raise DataError(f"{shown}: cannot be read as a ledger: {failure}")
+        try:
+            self._check_tables(shown, magic, version, kinds)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check_tables(
+        self, shown: str, magic: int, version: int, kinds: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Refuse a file that is no ledger, or lacks tables or columns of one.
+
+        Parameters
+        ----------
+        shown : str
+        magic, version : int
+        kinds : sequence of (str, str, str)
+            Kind, name and SQL of what it holds.
+        """
         if magic != _MAGIC or version != SCHEMA:
-            what = f"is a ledger of version {version}" if magic == _MAGIC else "is no ledger"
-            raise DataError(f"{shown}: {what}")
+            raise DataError(f"{shown}: {_what(magic, version)}")
         there = {
             name
             for kind, name, sql in kinds
             if kind == "table" and str(sql).upper().startswith("CREATE TABLE")
         }
-        with sqlite3.connect(":memory:") as whole:
+        with closing(sqlite3.connect(":memory:")) as whole:
             whole.executescript(_TABLES)
-            for name in self._names:
-                own = {row[1] for row in whole.execute(f"PRAGMA table_info({name})")}
-                found = {row[1] for row in self._db.execute(f"PRAGMA table_info({name})")}
-                if name not in there or not own <= found:
+            for name in ("run", *_FILLED):
+                if name not in there or not _columns_of(whole, name) <= _columns_of(self._db, name):
                     raise DataError(f"{shown}: is no whole ledger: the table {name} lacks columns")
-        whole.close()
-
-    _names = ("run", "model", "regression", "coefficient", "caveat", "failure")
 
     def _create(self) -> None:
         """Make the tables, unless another run did so in between."""
@@ -314,6 +326,15 @@ class Ledger:
             write_atomically(place / f"{name}.csv", partial(_put, text))
             written += [place / f"{name}.parquet", place / f"{name}.csv"]
         return written
+
+
+def _what(magic: int, version: int) -> str:
+    """Return what a file is that is no ledger of these tables."""
+    return f"is a ledger of version {version}" if magic == _MAGIC else "is no ledger"
+
+
+def _columns_of(db: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
 
 
 def _put(text: bytes, file: BinaryIO) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from converter.errors import Finding, ModelFileError, NotAffine, Rejected
+from converter.errors import Finding, Rejected
 from converter.folding import Settled, judge
 from converter.formats import read
 from converter.inspection import choose
@@ -73,12 +73,6 @@ class Anatomy:
     parts: tuple[Part, ...]
     producer: str = ""
 
-    @property
-    def numbers(self) -> int:
-        """How many weights and constants the outputs are computed with."""
-        stored = {one.name: one.shape for part in self.parts for one in part.stored}
-        return sum(int(np.prod(shape)) for shape in stored.values())
-
     def origin(self, place: int) -> list[Part]:
         """Return the parts that one of them is computed from, in order."""
         wanted = {place}
@@ -113,8 +107,6 @@ def anatomy(
         verdicts = judge(network, outputs, seen.watch)[0]
     except Rejected as rejected:  # for what concerns all of it, before anything is traced
         verdicts = [rejected.findings] * len(outputs)
-    except (ModelFileError, NotAffine):
-        raise
     network.verify()
     return Anatomy(_parts(network, outputs, verdicts, seen), network.producer)
 
